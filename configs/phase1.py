@@ -1,0 +1,70 @@
+"""Phase 1: where are the kidneys? (paper, section 3.2)
+
+A V-Net on the whole CT, down-sampled in-plane by 4 so that a voxel is about 3 mm in
+each axis, trained on patches and tiled with half overlap for prediction. Its foreground
+places the box that phase 2 refines.
+
+    python bin/train.py --config configs/phase1.py --config.data.root DIR
+
+Expect (paper, Table 1): Dice 0.90 kidney, 0.19 tumour on the validation cases. Not yet
+reproduced on KiTS19 by us.
+
+Every value is the paper's unless its comment says otherwise. A run folder keeps the
+config it was trained with, and inference reads it from there.
+"""
+
+import ml_collections
+
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.name = "phase1"
+    config.phase = 1
+    config.seed = 0
+
+    config.data = data = ml_collections.ConfigDict()
+    data.root = "data/kits19"  # KiTS19 tree or nnU-Net raw folder
+    data.cache = "cache"  # memory-mapped volumes, rebuilt when the source changes
+    data.spacing_mm = (3.0, 0.78162497, 0.78162497)  # z, y, x: KiTS19's `interpolated`
+    data.downsample = (1, 4, 4)  # block means; the factor is ours, the paper gives none
+    data.labels = ((0, 0), (1, 1), (2, 2))  # value in the file -> class
+    data.clip_hu = (-250.0, 250.0)  # section 2.2; scaled to [-1, 1]
+    data.pad_value = 0.0  # after scaling (section 4.1: zero-pad)
+    data.test = 0  # cases set apart before the folds; KiTS19 has its own 90
+    data.folds = 5  # ours; the paper does not say how it split
+    data.fold = 0
+    data.phase1 = ""  # unused in this phase
+
+    config.sample = sample = ml_collections.ConfigDict()
+    sample.shape = (64, 128, 128)  # z, y, x voxels of a patch; ours
+    sample.foreground = 0.5  # share of the patches centred on foreground; ours
+    sample.jitter_mm = (0.0, 0.0, 0.0)  # of a region of interest; unused in this phase
+
+    config.model = model = ml_collections.ConfigDict()
+    model.cascade = False
+    model.variant = "monai"  # or "caffe", "diagram": see docs/reference.md
+    model.width = 16  # channels at full resolution
+    model.classes = 3  # background, kidney, tumour
+    model.activation = "elu"  # or "prelu"
+    model.norm = "batch"  # or "group", "none"
+    model.dropout = 0.5
+    model.summation = "per_stage"  # cascade: or "per_conv", "none"
+    model.stop_gradient = False  # cascade: cut between stage 1's softmax and stage 2
+    model.dtype = "float32"  # of the computation; parameters stay float32
+    model.remat = False  # recompute activations in the backward pass: less memory
+
+    config.epochs = 600
+    config.batch_size = 4  # global: one a GPU on the authors' four
+    config.device_batch = 1  # samples a device holds at a time; the rest accumulates
+    config.learning_rate = 1e-4
+    config.decay_epochs = (200, 400)
+    config.decay = 0.5
+    config.adam = ml_collections.ConfigDict(dict(b1=0.9, b2=0.999, eps=1e-8))
+    config.stage_weights = (1.0, 1.0)  # cascade: loss(stage 1) + loss(stage 2)
+
+    config.eval_every = 10  # epochs
+    config.keep_best = 5  # section 5.1: the ensemble of the 5 best
+    config.checkpoint_minutes = 15.0
+    config.loader_threads = 2
+    config.overlap = 0.5  # of neighbouring tiles in prediction
+    return config

@@ -1,0 +1,1 @@
+"""What the programs in bin/ do: flags, then one call."""

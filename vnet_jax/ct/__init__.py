@@ -1,0 +1,1 @@
+"""A volume and its place in the world: geometry, NIfTI, resampling, intensity."""

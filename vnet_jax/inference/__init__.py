@@ -1,0 +1,1 @@
+"""CT in, mask out: tiles, region of interest, ensemble, post-processing."""

@@ -1,0 +1,1 @@
+"""The networks, pure: convolution, V-Net, cascade, losses."""

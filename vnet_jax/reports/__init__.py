@@ -1,0 +1,1 @@
+"""What people see: tables, plots, pictures, pages."""
