@@ -1,4 +1,4 @@
-"""Phase 1: where are the kidneys? (paper, section 3.2)
+"""Phase 1: where are the kidneys? (paper, section 3.2).
 
 A V-Net on the whole CT, down-sampled in-plane by 4 so that a voxel is about 3 mm in
 each axis, trained on patches and tiled with half overlap for prediction. Its foreground

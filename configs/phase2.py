@@ -1,4 +1,4 @@
-"""Phase 2: kidney and tumour in the region of interest. (paper, section 3.3)
+"""Phase 2: kidney and tumour in the region of interest. (paper, section 3.3).
 
 Two V-Nets in cascade on a box of 384 x 240 x 80 voxels (x, y, z) at 0.78 x 0.78 x 3 mm
 around the kidneys: the softmax of the first stands beside the CT as input of the

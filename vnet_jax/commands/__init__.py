@@ -17,7 +17,7 @@ def run(name: str) -> None:
     """Parses the flags of the command `name` and runs it; never returns.
 
     The command's `main(argv)` returns its exit status, or None for 0. An `InputError`
-    becomes one line on stderr and exit status 2. Ctrl-C exits with 130 as shells expect.
+    becomes one line on stderr and exit status 2; Ctrl-C exits with 130.
 
     Args:
         name: a module of this package, such as "train".
