@@ -1,0 +1,93 @@
+"""Rows of text as a table, in Markdown and in HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+#: What stands where there is no number.
+NOTHING = "-"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with fixed digits; a dash for None."""
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def interval(summary: dict | None, digits: int = 3) -> str:
+    """A mean and its interval: "0.912 (0.880 to 0.934)"; a dash for None.
+
+    Args:
+        summary: {"mean", "low", "high"}.
+        digits: after the point.
+    """
+    if summary is None:
+        return NOTHING
+    mean, low, high = (number(summary[k], digits) for k in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, the others to the right.
+
+    Args:
+        header: (c,) column names.
+        rows: (r, c) cells; a vertical bar in a cell is escaped.
+
+    Raises:
+        ValueError: when a row has not as many cells as the header.
+    """
+    _check(header, rows)
+    cells = [[_escaped(c) for c in row] for row in (header, *rows)]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
+    lines = [_line(row, widths) for row in cells]
+    rule = [("-" * w if i == 0 else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
+    return "\n".join([lines[0], _line(rule, widths), *lines[1:]]) + "\n"
+
+
+def as_html(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
+) -> str:
+    """An HTML table of escaped text; row heads in the first column.
+
+    It lies in a box of its own that scrolls, so that a wide table does not widen the
+    page on a phone.
+
+    Args:
+        header: (c,) column names.
+        rows: (r, c) cells.
+        caption: stands above the table.
+
+    Raises:
+        ValueError: when a row has not as many cells as the header.
+    """
+    _check(header, rows)
+    head = "".join(f'<th scope="col">{html.escape(c)}</th>' for c in header)
+    body = "\n".join(_html_row(row) for row in rows)
+    above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="table"><table>{above}\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _check(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"row {list(row)} under {len(header)} columns")
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first = cells[0].ljust(widths[0])
+    others = [c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)]
+    return "| " + " | ".join([first, *others]) + " |"
+
+
+def _html_row(row: Sequence[str]) -> str:
+    head = f'<th scope="row">{html.escape(row[0])}</th>'
+    cells = "".join(f"<td>{html.escape(c)}</td>" for c in row[1:])
+    return f"<tr>{head}{cells}</tr>"
