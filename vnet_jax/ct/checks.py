@@ -1,0 +1,149 @@
+"""Are these voxels Hounsfield units? Are these labels?
+
+A CT in HU has air near -1000, fat near -100, soft tissue from 0 to 100, bone above 300.
+Whatever body and field of view, some of its voxels are fat and some soft tissue; the
+rules below ask for no more than that, so that a small field of view without air passes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from vnet_jax.errors import InputError
+
+AIR_HU = -1024.0
+NOT_FINITE = 1e-3  # share of NaN or Inf voxels that is mended
+TISSUE_HU = -300.0  # fat and everything denser lies above
+LEAST_TISSUE = 1e-3  # share of voxels; a child in a large field of view has 5 %
+LEAST_FAT = 1e-3  # share of voxels in FAT_HU; the real CTs tried have over 3 %
+FAT_HU = (-300.0, -20.0)
+SOFT_SHIFTED_HU = (850.0, 1300.0)  # soft tissue stored with 1024 added
+MOST_DENSE_BONE = 0.05  # share of voxels there; 0.5 % in a whole skeleton
+LEAST_SPAN_HU = 300.0  # from gas or fat to bone; a window of 256 grey values has less
+SAMPLES = 4_000_000  # voxels that the shares are counted on
+EXPORT = "export the scan in Hounsfield units"
+
+
+def finite(array: np.ndarray, path=None) -> tuple[np.ndarray, list[str]]:
+    """The array with its few NaN and Inf voxels set to air (a copy if there are any).
+
+    Raises:
+        InputError: when more than 0.1 % are NaN or Inf.
+    """
+    if array.dtype.kind != "f":
+        return array, []
+    # A sum is finite only when all of its terms are: no mask for a healthy volume.
+    with np.errstate(all="ignore"):
+        if math.isfinite(float(array.sum(dtype=np.float64))):
+            return array, []
+    bad = ~np.isfinite(array)
+    count = int(bad.sum())
+    if not count:
+        return array, []
+    share = f"{count} NaN or Inf voxels ({count / array.size:.2%})"
+    if count > NOT_FINITE * array.size:
+        raise InputError(path, share, "export the scan again")
+    mended = array.copy()
+    mended[bad] = AIR_HU
+    return mended, [f"{share} set to {AIR_HU:g} HU"]
+
+
+def check_hu(hu: np.ndarray, path=None) -> list[str]:
+    """Refuse what is no CT in HU; return the doubts about the rest.
+
+    Args:
+        hu: (D, H, W), finite.
+        path: for the messages.
+
+    Raises:
+        InputError: constant, only air, or clearly no HU, with the range found.
+    """
+    low, high = float(hu.min()), float(hu.max())
+    if low == high:
+        raise InputError(path, f"every voxel is {low:g}", "give a CT")
+    found = f"values from {low:g} to {high:g}"
+    voxels = _sample(hu)
+    if _share(voxels, TISSUE_HU, math.inf) < LEAST_TISSUE:
+        raise InputError(path, f"only air, no tissue: {found}", "give a CT in HU")
+    reason = _no_hu(voxels, high - low)
+    if reason:
+        raise InputError(path, f"no Hounsfield units ({reason}): {found}", EXPORT)
+    doubts = []
+    if low > -200 or high < 200:
+        doubts.append(f"perhaps clipped or windowed: {found}")
+    return doubts
+
+
+def _no_hu(voxels: np.ndarray, span: float) -> str:
+    """Why these are clearly no HU, or nothing."""
+    low, high = np.percentile(voxels, (0.1, 99.9))
+    if span <= 10:
+        return "scaled to about 0 to 1"
+    if low >= 0 and high <= 255:
+        return "grey values from 0 to 255"
+    if high - low < LEAST_SPAN_HU:
+        return f"99.8 % lie within {high - low:.0f}"
+    shifted = _share(voxels, *SOFT_SHIFTED_HU) > MOST_DENSE_BONE
+    if shifted and _share(voxels, *FAT_HU) < LEAST_FAT:
+        return "1024 too high: soft tissue lies near 1050"
+    if low >= 0:
+        return "nothing is below 0"
+    return ""
+
+
+def _sample(array: np.ndarray) -> np.ndarray:
+    """About SAMPLES voxels, evenly over the volume, (n,)."""
+    step = max(1, math.ceil((array.size / SAMPLES) ** (1 / 3)))
+    return array[::step, ::step, ::step].ravel()
+
+
+def _share(voxels: np.ndarray, low: float, high: float) -> float:
+    return float(np.mean((voxels >= low) & (voxels <= high)))
+
+
+def as_labels(
+    array: np.ndarray, allowed: Sequence[int] | None = None, path=None
+) -> np.ndarray:
+    """Label values as integers, of the smallest dtype that holds them.
+
+    Args:
+        array: (D, H, W), any real dtype.
+        allowed: the values that may occur, or None for any integer >= 0.
+        path: for the messages.
+
+    Returns:
+        uint8, uint16 or int32; the input itself where it has that dtype.
+
+    Raises:
+        InputError: for values that are no integers or not allowed, listing them.
+    """
+    strange: set[float] = set()
+    top = 0
+    # Slab by slab: no mask of the whole volume. The last axis is a file's slowest.
+    for index in range(array.shape[2]):
+        slab = array[:, :, index]
+        strange.update(np.unique(slab[~_fits(slab, allowed)]).tolist())
+        if not strange:
+            top = max(top, int(slab.max()))
+    if strange:
+        values = ", ".join(f"{v:g}" for v in sorted(strange)[:8])
+        more = ", ..." if len(strange) > 8 else ""
+        expected = "integers from 0" if allowed is None else f"{sorted(allowed)}"
+        wrong = f"label values {values}{more}; expected {expected}"
+        raise InputError(path, wrong, "correct the label file, or data.labels")
+    return array.astype(
+        np.min_scalar_type(top) if top < 65536 else np.int32, copy=False
+    )
+
+
+def _fits(slab: np.ndarray, allowed: Sequence[int] | None) -> np.ndarray:
+    if allowed is None:
+        with np.errstate(invalid="ignore"):
+            return (slab >= 0) & (slab < 2**31) & (slab == np.floor(slab))
+    fits = np.zeros(slab.shape, bool)
+    for value in allowed:
+        fits |= slab == value
+    return fits

@@ -1,0 +1,137 @@
+"""The bytes of a .nii or .nii.gz: whole, checked and bounded, or not at all.
+
+Common readers take a gz with a flipped bit or a wrong checksum without a word. Here a gz
+is inflated in bounded pieces, member by member; each member's checksum and length are
+compared, and the first bytes, the header, decide how many may follow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from os import PathLike
+from typing import BinaryIO
+
+import numpy as np
+from isal import igzip_lib, isal_zlib
+
+from vnet_jax.errors import InputError
+
+READ = 1 << 20  # bytes read at a time
+PIECE = 1 << 22  # bytes inflated at a time, at most
+HEAD = 540  # bytes of the longer of the two NIfTI headers
+SLACK = 1 << 20  # bytes after the voxels that still pass; a bomb has more
+GZ_MAGIC = b"\x1f\x8b"
+FETCH_AGAIN = "fetch or export the file again"
+
+
+class _Hashed:
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.sha256 = hashlib.sha256()
+
+    def read(self) -> bytes:
+        data = self.file.read(READ)
+        self.sha256.update(data)
+        return data
+
+
+def read_bounded(
+    path: str | PathLike, promised: Callable[[bytes], int]
+) -> tuple[np.ndarray, bool, str]:
+    """Read a file, inflating it when its first bytes say so, whatever its name.
+
+    Args:
+        path: of the file.
+        promised: from the first (up to 540) bytes to the number of bytes that the whole
+            has; it raises InputError for a header that is not to be trusted. Nothing
+            larger than a piece is allocated before it has returned.
+
+    Returns:
+        The bytes, (n,) uint8; whether the file is gzipped; the sha256 of the file.
+
+    Raises:
+        InputError: no such file, empty, truncated, damaged, shorter than promised, or a
+            gz that unfolds to more.
+    """
+    try:
+        with open(path, "rb") as file:
+            stream = _Hashed(file)
+            first = stream.read()
+            if not first:
+                raise InputError(path, "the file is empty", FETCH_AGAIN)
+            zipped = first.startswith(GZ_MAGIC)
+            pieces = (_inflate if zipped else _plain)(first, stream)
+            whole = _gather(path, pieces, promised, zipped)
+            return whole, zipped, stream.sha256.hexdigest()
+    except InputError:
+        raise
+    except EOFError:
+        raise InputError(path, "truncated: the gz ends early", FETCH_AGAIN) from None
+    except igzip_lib.IsalError as error:
+        wrong = f"damaged gz: checksum or compressed data wrong ({error})"
+        raise InputError(path, wrong, FETCH_AGAIN) from None
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror or error}") from None
+
+
+def _gather(path, pieces: Iterator[bytes], promised, zipped: bool) -> np.ndarray:
+    """All pieces in one buffer of the size that the first of them promise."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= HEAD:
+            break
+    size = promised(head[:HEAD])
+    # Pages are only taken once written: a short file costs no memory.
+    whole = np.empty(size, np.uint8)
+    filled, beyond = _fill(whole, 0, head), max(0, len(head) - size)
+    for piece in pieces:
+        before, filled = filled, _fill(whole, filled, piece)
+        beyond += len(piece) - (filled - before)
+        if zipped and beyond > SLACK:
+            wrong = f"the gz unfolds to more than the {size} bytes of its header"
+            raise InputError(path, wrong, FETCH_AGAIN)
+    if filled < size:
+        wrong = f"truncated: {filled} bytes where the header promises {size}"
+        raise InputError(path, wrong, FETCH_AGAIN)
+    return whole
+
+
+def _fill(whole: np.ndarray, filled: int, piece: bytes) -> int:
+    """Put what fits of a piece at index `filled`; return the index after it."""
+    count = min(len(piece), len(whole) - filled)
+    whole[filled : filled + count] = np.frombuffer(piece, np.uint8, count)
+    return filled + count
+
+
+def _plain(first: bytes, stream: _Hashed) -> Iterator[bytes]:
+    yield first
+    while data := stream.read():
+        yield data
+
+
+def _inflate(first: bytes, stream: _Hashed) -> Iterator[bytes]:
+    """The inflated pieces of a gz of one or several members.
+
+    Raises:
+        EOFError: when the last member ends early.
+        igzip_lib.IsalError: for a wrong checksum or length, or damaged data; zeros after
+            a member are padding, anything else must be a member.
+    """
+    data = first
+    while data:
+        member = isal_zlib.decompressobj(wbits=31)
+        while not member.eof:
+            piece = member.decompress(data, PIECE)
+            if piece:
+                yield piece
+            elif not data and not member.eof:
+                raise EOFError
+            if not member.eof:
+                data = member.unconsumed_tail or stream.read()
+        data = member.unused_data.lstrip(b"\0")
+        while not data and (more := stream.read()):
+            data = more.lstrip(b"\0")
