@@ -1,0 +1,217 @@
+"""What a mask says: volumes, diameters, left and right."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
+
+from vnet_jax.ct.geometry import Grid, Volume
+from vnet_jax.inference.postprocess import KIDNEY, TUMOUR, Components, find_components
+
+#: Two components whose centres are further apart than this in x are the two kidneys;
+#: closer ones may be two pieces of one. Kidneys lie 90 to 180 mm apart.
+APART_MM = 60.0
+#: A single component with at least this share of itself on either side of the midline
+#: is a horseshoe kidney, cut at the midline.
+FUSED_SHARE = 0.2
+#: Denser than fat and lung: the body without the air around and in it.
+BODY_HU = -200.0
+#: Voxels per step in the search for the midline; the mean over 1 voxel in 64 is
+#: within a fraction of a millimetre of that over all.
+STRIDE = 4
+
+
+def max_diameter_mm(mask: np.ndarray, grid: Grid) -> float:
+    """Largest distance between two voxel centres of a mask.
+
+    Exact: the farthest pair lies on the convex hull. Centres, since the longest of many
+    chords is biased upwards anyway: over 20 balls of 20 mm, each at another place on a
+    3 x 0.78 x 0.78 mm grid, centres give 19.93 mm in the mean, the voxels' faces 22.39,
+    their corners 22.90.
+
+    Args:
+        mask: (D, H, W) bool.
+        grid: where the voxels are.
+
+    Returns:
+        mm; the shortest edge for a single voxel, 0 where the mask is empty.
+    """
+    points = np.argwhere(_row_ends(mask))  # (n, 3)
+    if len(points) < 2:
+        return min(grid.spacing_mm) * len(points)
+    return float(pdist(_hull(grid.to_mm(points))).max())
+
+
+def _row_ends(mask: np.ndarray) -> np.ndarray:
+    """The voxels that end their row along each axis: no other is a corner of the hull.
+
+    (D, H, W) bool. Of a ball of 100 voxels' diameter 1 voxel in 30 is left.
+    """
+    ends = mask.astype(bool)
+    for axis in range(3):
+        line = np.moveaxis(mask, axis, 0).astype(bool)
+        inner = np.zeros_like(line)
+        inner[1:-1] = (
+            np.maximum.accumulate(line)[:-2]
+            & np.maximum.accumulate(line[::-1])[::-1][2:]
+        )
+        ends &= ~np.moveaxis(inner, 0, axis)
+    return ends
+
+
+def _hull(points: np.ndarray) -> np.ndarray:
+    """The corners of the convex hull, also of points in one plane or on one line.
+
+    Args:
+        points: (n, 3) float64, mm, at least two different ones.
+
+    Returns:
+        (m, 3), some of the points.
+    """
+    centred = points - points.mean(axis=0)
+    _, size, axes = np.linalg.svd(centred, full_matrices=False)
+    flat = centred @ axes[size > 1e-9 * size[0]].T  # (n, rank)
+    if flat.shape[1] == 1:
+        return points[[flat.argmin(), flat.argmax()]]
+    return points[ConvexHull(flat).vertices]
+
+
+def body_midline_mm(ct: Volume) -> float:
+    """World x of the body's middle: the mean over all that is denser than fat.
+
+    Args:
+        ct: HU, any orientation.
+
+    Returns:
+        mm, RAS+; the volume's own middle where nothing is that dense.
+    """
+    body = np.argwhere(ct.array[::STRIDE, ::STRIDE, ::STRIDE] > BODY_HU)
+    middle = (np.asarray(ct.grid.shape) - 1) / 2
+    at = body.mean(axis=0) * STRIDE if len(body) else middle
+    return float(ct.grid.to_mm(at)[0])
+
+
+def split_sides(kidneys: Components, grid: Grid, midline_mm: float) -> list[np.ndarray]:
+    """Which voxels belong to the left and to the right kidney.
+
+    In RAS+ the patient's right has the larger x. Two components far apart are left and
+    right of each other, wherever the picture is cut; else the midline decides.
+
+    Args:
+        kidneys: components of the labels > 0.
+        grid: where the voxels are.
+        midline_mm: world x of the body's middle.
+
+    Returns:
+        Two (d, h, w) bool arrays over the components' box: left, right.
+    """
+    x_mm = np.array([grid.to_mm(c)[0] for c in kidneys.centre_vox])
+    if len(x_mm) > 1 and abs(x_mm[0] - x_mm[1]) > APART_MM:
+        midline_mm = (x_mm[0] + x_mm[1]) / 2
+    index = kidneys.index
+    right = np.isin(index, np.flatnonzero(x_mm > midline_mm) + 1)
+    if len(x_mm) == 1:
+        right = _cut_if_fused(kidneys, grid, midline_mm, right)
+    return [(index > 0) & ~right, right]
+
+
+def _cut_if_fused(kidneys, grid, midline_mm, right) -> np.ndarray:
+    voxels = np.argwhere(kidneys.index > 0)
+    beyond = grid.to_mm(voxels + kidneys.start)[:, 0] > midline_mm
+    if FUSED_SHARE <= beyond.mean() <= 1 - FUSED_SHARE:
+        right[tuple(voxels.T)] = beyond
+    return right
+
+
+def volumes_ml(
+    mask: np.ndarray, kidneys: Components, sides: list[np.ndarray], grid: Grid
+) -> dict:
+    """Volume of each kidney, without and with its tumours.
+
+    Args:
+        mask: (D, H, W) uint8 labels.
+        kidneys: components of the labels > 0.
+        sides: from `split_sides`.
+        grid: where the voxels are.
+
+    Returns:
+        {"kidney_left", "kidney_right", "kidney_left_with_tumour",
+        "kidney_right_with_tumour", "tumour"}: ml; None for a kidney that is not there.
+    """
+    part = mask[kidneys.box]
+    out = {}
+    for name, side in zip(("left", "right"), sides, strict=True):
+        there = bool(side.any())
+        tissue = np.count_nonzero(part[side] == KIDNEY) * grid.voxel_ml
+        whole = np.count_nonzero(side) * grid.voxel_ml
+        out[f"kidney_{name}"] = float(tissue) if there else None
+        out[f"kidney_{name}_with_tumour"] = float(whole) if there else None
+    out["tumour"] = float(np.count_nonzero(part == TUMOUR) * grid.voxel_ml)
+    return out
+
+
+def tumours(
+    mask: np.ndarray, hu: np.ndarray, grid: Grid, kidneys: Components, sides
+) -> list[dict]:
+    """Each tumour, the largest first.
+
+    Args:
+        mask: (D, H, W) uint8 labels.
+        hu: (D, H, W) the unclipped CT.
+        grid: where the voxels are.
+        kidneys: components of the labels > 0.
+        sides: from `split_sides`.
+
+    Returns:
+        {"side", "ml", "diameter_mm", "mean_hu", "centre_mm"} of each.
+    """
+    found = find_components(mask == TUMOUR, hu)
+    right = np.zeros(mask.shape, bool)
+    right[kidneys.box] = sides[1]
+    on_right = np.bincount(found.index.ravel(), right[found.box].ravel())[1:]
+    boxes = found.boxes()
+    return [
+        {
+            "side": "right" if on_right[i] > found.voxels[i] / 2 else "left",
+            "ml": float(found.voxels[i] * grid.voxel_ml),
+            "diameter_mm": max_diameter_mm(found.index[boxes[i]] == i + 1, grid),
+            "mean_hu": float(found.mean_hu[i]),
+            "centre_mm": grid.to_mm(found.centre_vox[i]).tolist(),
+        }
+        for i in range(len(found))
+    ]
+
+
+def touches_border(mask: np.ndarray) -> bool:
+    """Whether the foreground reaches a face of the volume: it may go on beyond.
+
+    Args:
+        mask: (D, H, W) labels.
+    """
+    return any(
+        bool(np.take(mask, end, axis=axis).any())
+        for axis in range(3)
+        for end in (0, -1)
+    )
+
+
+def measure(mask: np.ndarray, ct: Volume) -> dict:
+    """All of the above for one case.
+
+    Args:
+        mask: (D, H, W) uint8 labels on the CT's grid.
+        ct: the unclipped CT.
+
+    Returns:
+        {"volumes_ml", "tumours", "kidney_median_hu"}; the last is None without kidney.
+    """
+    kidneys = find_components(mask > 0)
+    midline = body_midline_mm(ct)
+    sides = split_sides(kidneys, ct.grid, midline)
+    tissue = ct.array[mask == KIDNEY]
+    return {
+        "volumes_ml": volumes_ml(mask, kidneys, sides, ct.grid),
+        "tumours": tumours(mask, ct.array, ct.grid, kidneys, sides),
+        "kidney_median_hu": float(np.median(tissue)) if tissue.size else None,
+    }

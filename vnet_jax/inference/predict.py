@@ -1,0 +1,184 @@
+"""A trained network over a volume: windows in, class probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from vnet_jax import models
+from vnet_jax.ct.geometry import Grid, Volume, crop_padded
+from vnet_jax.ct.intensity import scale
+from vnet_jax.inference import roi
+from vnet_jax.inference.tiles import Stitch, gaussian_weights, window_starts
+
+
+class Predictor:
+    """A network with the settings it was trained with, compiled once.
+
+    Every window has the same shape and a batch of one, so one program serves all
+    volumes: a 16^3 volume is padded, a long one is tiled.
+
+    Attributes:
+        spacing_mm: voxel spacing of the resampled CT, before `downsample`.
+        downsample: block of voxels averaged into one of the network's.
+        window: (D, H, W) voxels that the network sees at once.
+        program: (variables, (1, D, H, W, 1) float32) -> a (D, H, W, C) float32 softmax
+            a stage.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        spacing_mm: Sequence[float],
+        downsample: Sequence[int],
+        window: Sequence[int],
+        overlap: float = 0.5,
+        clip_hu: Sequence[float] = (-250.0, 250.0),
+        pad_value: float = 0.0,
+    ):
+        self.spacing_mm = tuple(float(s) for s in spacing_mm)
+        self.downsample = tuple(int(f) for f in downsample)
+        self.window = tuple(int(n) for n in window)
+        self.overlap = float(overlap)
+        self.clip_hu = tuple(float(h) for h in clip_hu)
+        self.pad_value = float(pad_value)
+
+        @jax.jit
+        def program(variables, window):
+            logits = module.apply(variables, window, train=False)
+            return tuple(nn.softmax(stage, axis=-1)[0] for stage in logits)
+
+        self.program = program
+
+    def box(
+        self, grid: Grid, region: Grid | None
+    ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """The part of a volume that is predicted: (start, shape) in its voxels.
+
+        Args:
+            grid: the volume's, after `downsample`.
+            region: the foreground's box, on any grid; None for the whole volume.
+
+        Raises:
+            ValueError: a region that does not touch the volume.
+        """
+        if region is None:
+            return (0, 0, 0), grid.shape
+        touched = roi.lay_over(region, grid)
+        if touched is None:
+            raise ValueError(
+                f"the region around {roi.centre_mm(region).round(1)} mm lies outside "
+                f"the volume of shape {grid.shape}"
+            )
+        return roi.roi_box(*touched, self.window, grid.shape)
+
+    def windows(self, grid: Grid, region: Grid | None) -> list[tuple[int, int, int]]:
+        """First voxels of the windows over a region; more than one means tiled."""
+        return window_starts(*self.box(grid, region), self.window, self.overlap)
+
+    def softmax(
+        self, variables: Mapping, image: Volume, region: Grid | None = None
+    ) -> list[tuple[np.ndarray, Grid]]:
+        """Class probabilities of one model; see `mean_softmax`."""
+        return self.mean_softmax([variables], image, region)
+
+    def mean_softmax(
+        self, members: Iterable[Mapping], image: Volume, region: Grid | None = None
+    ) -> list[tuple[np.ndarray, Grid]]:
+        """Class probabilities, averaged over the members of an ensemble (paper, 5.1).
+
+        One running sum for all members and windows; one member's variables are held
+        at a time when `members` is a generator.
+
+        Args:
+            members: {"params", "batch_stats"} of each model.
+            image: (D, H, W) HU, canonical, at `spacing_mm` after `downsample`.
+            region: the foreground's box, on any grid; None predicts the whole volume.
+
+        Returns:
+            For each stage of the network: (D, H, W, C) float32, and the grid of the
+            predicted box, which lies inside the volume.
+
+        Raises:
+            ValueError: no members, or a region outside the volume.
+        """
+        sums = add_softmax(self, members, image, region, None)
+        return means(sums, image.grid)
+
+    def input_window(self, image: Volume, start: Sequence[int]) -> np.ndarray:
+        """One window as the network sees it: (1, D, H, W, 1) float32, scaled."""
+        low = [max(s, 0) for s in start]
+        high = [s + n for s, n in zip(start, self.window, strict=True)]
+        part = image.array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        beyond = [s - a for s, a in zip(start, low, strict=True)]
+        scaled = scale(part, self.clip_hu)
+        # The pad value is one of the scaled intensities, so padding comes last.
+        return crop_padded(scaled, beyond, self.window, self.pad_value)[None, ..., None]
+
+
+def add_softmax(
+    predictor: Predictor,
+    members: Iterable[Mapping],
+    image: Volume,
+    region: Grid | None,
+    sums: list[Stitch] | None,
+) -> list[Stitch] | None:
+    """Adds the members' predictions to running sums, one a stage.
+
+    Args:
+        predictor: the network and its settings.
+        members: variables of each model; one is held at a time.
+        image: (D, H, W) HU on the predictor's grid.
+        region: the foreground's box, or None.
+        sums: what other runs on the same grid and windows added, or None to begin.
+
+    Returns:
+        The sums; None where there were no members and nothing to begin with.
+    """
+    start, shape = predictor.box(image.grid, region)
+    windows = predictor.windows(image.grid, region)
+    weights = gaussian_weights(predictor.window)
+    if len(windows) == 1:
+        weights = np.ones_like(weights)  # nothing to blend
+    for variables in members:
+        variables = jax.device_put(variables)  # once, not again for every window
+        for at in windows:
+            stages = predictor.program(variables, predictor.input_window(image, at))
+            if sums is None:
+                sums = [Stitch(start, shape) for _ in stages]
+            for total, stage in zip(sums, stages, strict=True):
+                total.add(np.asarray(stage), at, weights)
+        del variables  # before the generator loads the next one
+    return sums
+
+
+def means(sums: list[Stitch] | None, grid: Grid) -> list[tuple[np.ndarray, Grid]]:
+    """What `add_softmax` summed up, divided; see `Predictor.mean_softmax`."""
+    if not sums:
+        raise ValueError("an ensemble needs at least one member")
+    return [(total.mean(), grid.crop(total.start, total.shape)) for total in sums]
+
+
+def from_config(config) -> Predictor:
+    """The predictor of a run.
+
+    Args:
+        config: the run's config (`configs/phase1.py` states the fields); only `data`,
+            `sample.shape`, `overlap` and `model` are read.
+
+    Returns:
+        A predictor of the configured network, without variables.
+    """
+    return Predictor(
+        models.build(**config.model),
+        spacing_mm=config.data.spacing_mm,
+        downsample=config.data.downsample,
+        window=config.sample.shape,
+        overlap=config.overlap,
+        clip_hu=config.data.clip_hu,
+        pad_value=config.data.pad_value,
+    )
