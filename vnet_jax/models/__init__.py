@@ -1,1 +1,89 @@
 """The networks, pure: convolution, V-Net, cascade, losses."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from vnet_jax.models.cascade import Cascade
+from vnet_jax.models.vnet import VARIANTS, VNet
+
+__all__ = ["VARIANTS", "Cascade", "VNet", "build"]
+
+CHOICES = {
+    "variant": tuple(VARIANTS),
+    "activation": ("variant", "elu", "prelu"),
+    "norm": ("variant", "batch", "group", "none"),
+    "summation": ("per_stage", "per_conv", "none"),
+    "dtype": ("float32", "bfloat16"),
+}
+
+
+def build(
+    *,
+    cascade: bool,
+    variant: str = "monai",
+    width: int = 16,
+    classes: int = 3,
+    activation: str = "variant",
+    norm: str = "variant",
+    dropout: float = 0.5,
+    summation: str = "per_stage",
+    stop_gradient: bool = False,
+    dtype: str = "float32",
+    remat: bool = False,
+    spatially_sharded: bool = False,
+) -> nn.Module:
+    """The network that a config's `model` describes.
+
+    `module.apply(variables, x, train, index, rngs=..., mutable=...)` returns a tuple of
+    float32 logits, one a stage: see `VNet` and `Cascade`.
+
+    What is asked for is what is built: `variant` alone decides the numbers of
+    convolutions, the place of the last activation, the head and where dropout may
+    stand; `activation` and `norm` are the variant's own only as "variant". So the
+    original Caffe network is variant="caffe" with both at "variant", and
+    variant="caffe", norm="batch" is that network with batch norm added.
+
+    Args:
+        cascade: two V-Nets (phase 2), else one (phase 1).
+        variant: "monai", "caffe" or "diagram".
+        width: channels at full resolution; the paper's is 16.
+        classes: background, kidney, tumour.
+        activation: "variant", "elu" or "prelu".
+        norm: "variant", "batch", "group" or "none".
+        dropout: rate, 0 for none.
+        summation: of a cascade: "per_stage", "per_conv" or "none".
+        stop_gradient: of a cascade: none through stage 1's softmax.
+        dtype: of the computation: "float32" or "bfloat16".
+        remat: recompute activations in the backward pass: less memory, more time.
+        spatially_sharded: a spatial axis is cut over devices. Convolutions then take
+            the native form, which is also what `jax.export` needs.
+
+    Raises:
+        ValueError: an unknown name, or a number out of range.
+    """
+    asked = dict(variant=variant, activation=activation, norm=norm)
+    asked |= dict(summation=summation, dtype=dtype)
+    for name, value in asked.items():
+        if value not in CHOICES[name]:
+            raise ValueError(f"{name} is {value!r}, not one of {CHOICES[name]}")
+    if width < 1 or classes < 2 or not 0 <= dropout < 1:
+        raise ValueError(
+            f"width {width}, classes {classes} and dropout {dropout} must be at least "
+            "1, at least 2, and in [0, 1)"
+        )
+    common = dict(
+        variant=variant,
+        width=width,
+        classes=classes,
+        activation=activation,
+        norm=norm,
+        dropout=dropout,
+        dtype=jnp.dtype(dtype),
+        remat=remat,
+        spatially_sharded=spatially_sharded,
+    )
+    if not cascade:
+        return VNet(**common)
+    return Cascade(summation=summation, stop_gradient=stop_gradient, **common)
