@@ -16,13 +16,15 @@ from vnet_jax.errors import InputError
 
 AIR_HU = -1024.0
 NOT_FINITE = 1e-3  # share of NaN or Inf voxels that is mended
-TISSUE_HU = -300.0  # fat and everything denser lies above
-LEAST_TISSUE = 1e-3  # share of voxels; a child in a large field of view has 5 %
-LEAST_FAT = 1e-3  # share of voxels in FAT_HU; the real CTs tried have over 3 %
+TISSUE_HU = (-300.0, 300.0)  # fat and soft tissue
+LEAST_TISSUE = 5e-3  # share of voxels; an infant in a 70 cm field of view has 1.6 %
 FAT_HU = (-300.0, -20.0)
-SOFT_SHIFTED_HU = (850.0, 1300.0)  # soft tissue stored with 1024 added
-MOST_DENSE_BONE = 0.05  # share of voxels there; 0.5 % in a whole skeleton
-LEAST_SPAN_HU = 300.0  # from gas or fat to bone; a window of 256 grey values has less
+LEAST_FAT = 1e-3  # share of voxels, where soft tissue seems shifted
+SOFT_SHIFTED_HU = (850.0, 1300.0)  # soft tissue with 1024 added
+MOST_DENSE_BONE = 0.05  # share of voxels that bone may have there
+LEAST_SPAN_HU = 150.0  # fat to enhanced organs alone have more
+CLIPPED = 0.05  # share of voxels at one end of the range: it was clipped
+LEAST_AIR_HU = -900.0  # a range that ends lower holds all that matters
 SAMPLES = 4_000_000  # voxels that the shares are counted on
 EXPORT = "export the scan in Hounsfield units"
 
@@ -66,32 +68,39 @@ def check_hu(hu: np.ndarray, path=None) -> list[str]:
         raise InputError(path, f"every voxel is {low:g}", "give a CT")
     found = f"values from {low:g} to {high:g}"
     voxels = _sample(hu)
-    if _share(voxels, TISSUE_HU, math.inf) < LEAST_TISSUE:
+    if _share(voxels, TISSUE_HU[0], math.inf) < LEAST_TISSUE:
         raise InputError(path, f"only air, no tissue: {found}", "give a CT in HU")
     reason = _no_hu(voxels, high - low)
     if reason:
         raise InputError(path, f"no Hounsfield units ({reason}): {found}", EXPORT)
-    doubts = []
-    if low > -200 or high < 200:
-        doubts.append(f"perhaps clipped or windowed: {found}")
-    return doubts
+    return [f"perhaps clipped: {found}"] if _clipped(voxels, low, high) else []
 
 
 def _no_hu(voxels: np.ndarray, span: float) -> str:
     """Why these are clearly no HU, or nothing."""
-    low, high = np.percentile(voxels, (0.1, 99.9))
+    low, high = (float(v) for v in np.percentile(voxels, (0.1, 99.9)))
     if span <= 10:
         return "scaled to about 0 to 1"
-    if low >= 0 and high <= 255:
-        return "grey values from 0 to 255"
+    if (low >= 0 and high <= 255) or (low >= -128 and high <= 127):
+        return "256 grey values"
     if high - low < LEAST_SPAN_HU:
         return f"99.8 % lie within {high - low:.0f}"
     shifted = _share(voxels, *SOFT_SHIFTED_HU) > MOST_DENSE_BONE
     if shifted and _share(voxels, *FAT_HU) < LEAST_FAT:
-        return "1024 too high: soft tissue lies near 1050"
+        return "about 1024 too high: soft tissue lies near 1050"
     if low >= 0:
-        return "nothing is below 0"
+        return "nothing lies below 0"
+    if _share(voxels, *TISSUE_HU) < LEAST_TISSUE:
+        return "no fat or soft tissue near 0"
     return ""
+
+
+def _clipped(voxels: np.ndarray, low: float, high: float) -> bool:
+    """Whether the range ends short of air or bone, or at a wall of equal values."""
+    if low > -200 or high < 200:
+        return True
+    wall = low > LEAST_AIR_HU and _share(voxels, low, low) > CLIPPED
+    return wall or _share(voxels, high, high) > CLIPPED
 
 
 def _sample(array: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def replacing(path: str | PathLike) -> Iterator[BinaryIO]:
     share one; whatever goes wrong, nothing half written and no leftover stays.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    beside = path.with_name(f".{uuid.uuid4().hex[:12]}.part")
     try:
         with open(beside, "xb") as file:
             yield file

@@ -222,9 +222,12 @@ def _from_sform(raw, shape, spacing, path) -> tuple[np.ndarray, list[str]]:
     if spacing is None:
         found = _numbers(raw["pixdim"][1:4])
         return affine, [f"spacing {found} mm in pixdim: taken from the sform"]
-    qform = _qform(raw) if int(raw["qform_code"]) > 0 else None
-    if qform is not None and not grid.same_place(Grid(shape, qform), AGREE_MM):
-        return affine, ["sform and qform differ by more than 0.1 mm: the sform counts"]
+    if int(raw["qform_code"]) > 0:
+        qform = _qform(raw)
+        if qform is None:
+            return affine, ["the qform is no rotation: the sform counts"]
+        if not grid.same_place(Grid(shape, qform), AGREE_MM):
+            return affine, ["sform and qform differ by > 0.1 mm: the sform counts"]
     if not np.allclose(spacing, grid.spacing_mm, rtol=1e-3):
         found = f"{_numbers(spacing)} mm, sform {_numbers(grid.spacing_mm)} mm"
         return affine, [f"pixdim {found}: the sform counts"]
@@ -246,12 +249,10 @@ def _usable(affine: np.ndarray) -> bool:
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         return False
     length = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(length.min() > 0 and _flatness(affine[:3, :3] / length) > 1e-3)
-
-
-def _flatness(directions: np.ndarray) -> float:
-    """Volume of the box of three unit vectors: 1 at right angles, 0 in one plane."""
-    return float(abs(np.linalg.det(directions)))
+    if not length.min() > 0:
+        return False
+    # Volume of the box of the unit axes: 1 at right angles, 0 in one plane.
+    return bool(abs(np.linalg.det(affine[:3, :3] / length)) > 1e-3)
 
 
 def _numbers(values) -> str:

@@ -93,7 +93,12 @@ def ct_from(image) -> Scan:
     if isinstance(image, str | PathLike):
         return read_ct(image)
     if hasattr(image, "dataobj"):
-        array, affine = np.asanyarray(image.dataobj), image.affine
+        array, affine = image.dataobj, image.affine
+        # Voxels that are still in the file come through the checks of files.
+        if nib.is_proxy(array) and is_nifti_name(image.get_filename() or ""):
+            scan = read_ct(image.get_filename())
+            if np.array_equal(scan.volume.grid.affine, affine):
+                return scan
     else:
         array, affine = image
     array, affine = np.asarray(array), np.asarray(affine, np.float64)

@@ -1,8 +1,8 @@
 """The bytes of a .nii or .nii.gz: whole, checked and bounded, or not at all.
 
-Common readers take a gz with a flipped bit or a wrong checksum without a word. Here a gz
-is inflated in bounded pieces, member by member; each member's checksum and length are
-compared, and the first bytes, the header, decide how many may follow.
+Common readers take a gz with a flipped bit or a wrong checksum without a word. Here a
+gz is inflated in bounded pieces, member by member; each member's checksum and length
+are compared, and the first bytes, the header, decide how many may follow.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def read_bounded(
         wrong = f"damaged gz: checksum or compressed data wrong ({error})"
         raise InputError(path, wrong, FETCH_AGAIN) from None
     except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror or error}") from None
+        wrong = f"cannot be read: {error.strerror or error}"
+        raise InputError(path, wrong, "check the path and the permissions") from None
 
 
 def _gather(path, pieces: Iterator[bytes], promised, zipped: bool) -> np.ndarray:
@@ -118,8 +119,8 @@ def _inflate(first: bytes, stream: _Hashed) -> Iterator[bytes]:
 
     Raises:
         EOFError: when the last member ends early.
-        igzip_lib.IsalError: for a wrong checksum or length, or damaged data; zeros after
-            a member are padding, anything else must be a member.
+        igzip_lib.IsalError: for a wrong checksum or length, or damaged data; zeros
+            after a member are padding, anything else must be a member.
     """
     data = first
     while data:
