@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vnet_jax.models.vnet import Activation, Norm, Summation, VNet
+from vnet_jax.models.stages import Summation
+from vnet_jax.models.vnet import Activation, Norm, VNet
 
 
 class Cascade(nn.Module):

@@ -158,8 +158,9 @@ class ChannelDropout(nn.Module):
         if not train or self.rate == 0:
             return x
         key, keep = self.make_rng("dropout"), 1 - self.rate
-        draw = lambda i: jax.random.bernoulli(
-            jax.random.fold_in(key, i), keep, x.shape[-1:]
-        )
+
+        def draw(i):
+            return jax.random.bernoulli(jax.random.fold_in(key, i), keep, x.shape[-1:])
+
         mask = jax.vmap(draw)(index)[:, None, None, None, :]  # (B, 1, 1, 1, C)
         return jnp.where(mask, x / keep, jnp.zeros_like(x))
