@@ -67,8 +67,8 @@ def figure(png: str | PathLike, alt: str, caption: str = "", kind: str = "plot")
     data = base64.b64encode(Path(png).read_bytes()).decode()
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return (
-        f'<figure class="{kind}"><img alt="{html.escape(alt)}" '
-        f'src="data:image/png;base64,{data}">{below}</figure>'
+        f'<figure class="{kind}"><div><img alt="{html.escape(alt)}" '
+        f'src="data:image/png;base64,{data}"></div>{below}</figure>'
     )
 
 

@@ -7,6 +7,7 @@ from os import PathLike
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from vnet_jax.reports import canvas
@@ -152,8 +153,7 @@ def distribution(
         if len(ids):
             _name_lowest(axes, scores[-1], len(groups) - 1, ids)
         _intervals(axes, list(groups), (intervals or {}).get(title, {}))
-        axes.set_xticks(range(len(groups)), groups)
-        axes.set_xlim(-0.6, len(groups) - 0.35)
+        axes.set_xlim(-0.55, len(groups) - 0.45)
         axes.set_ylim(-0.03, 1.03)
     canvas.save(fig, path)
 
@@ -181,33 +181,32 @@ def _groups(axes: Axes, scores: np.ndarray, colour: str) -> None:
 
 
 def _intervals(axes: Axes, names: list[str], intervals: Mapping) -> None:
+    """Mean and interval beside each box, the mean's digits under the group's name."""
+    ticks = []
     for i, name in enumerate(names):
+        ticks.append(name)
         if name in intervals:
             mean, low, high = intervals[name]
-            x = i + 0.34
-            axes.vlines(x, low, high, color=canvas.INK, linewidth=1.4)
-            axes.plot(x, mean, "D", color=canvas.INK, markersize=4.5)
-            axes.annotate(
-                f"{mean:.3f}",
-                (x, mean),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=canvas.INK,
-            )
+            axes.vlines(i + 0.34, low, high, color=canvas.INK, linewidth=1.4, zorder=4)
+            axes.plot(i + 0.34, mean, "D", color=canvas.INK, markersize=4.5, zorder=4)
+            ticks[-1] += f"\nmean {mean:.3f}"
+    axes.set_xticks(range(len(names)), ticks)
 
 
 def _name_lowest(axes: Axes, values: np.ndarray, group: int, ids) -> None:
     worst = int(np.argmin(values))
-    axes.text(
-        group - 0.26,
-        values[worst],
+    low = values[worst] < 0.1  # no room below the dot: above it
+    axes.annotate(
         ids[worst],
-        ha="right",
-        va="center",
+        (group, values[worst]),
+        xytext=(0, 6 if low else -8),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if low else "top",
         fontsize=7.5,
         color=canvas.MUTED,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        zorder=5,
     )
 
 

@@ -22,6 +22,7 @@ main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1, h2 { letter-spacing: -.015em; }
 h1 { font-size: clamp(1.6rem, 5vw, 2.3rem); line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 0 0 .75rem; }
+h3 { font-size: 1rem; margin: 1.25rem 0 .4rem; }
 p, ul { margin: 0 0 1rem; max-width: 44rem; }
 .lead { font-size: 1.1rem; color: var(--muted); }
 section { margin-top: 2.5rem; padding-top: 1.5rem; border-top: 1px solid var(--rule); }
@@ -63,9 +64,8 @@ dl { margin: 0 0 1.25rem; }
   margin: 0; font-size: 1.75rem; font-weight: 650; line-height: 1.25;
   color: var(--accent); font-variant-numeric: tabular-nums;
 }
-.numbers small {
-  display: block; font-size: .8rem; font-weight: 400; color: var(--muted);
-}
+small { display: block; font-size: .8rem; font-weight: 400; color: var(--muted); }
+td { vertical-align: top; }
 .facts {
   display: grid; gap: 0 2rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr));
@@ -99,6 +99,12 @@ summary {
 /* A plot is dark ink on white; at night it is turned over, its hues kept. */
 @media screen and (prefers-color-scheme: dark) {
   figure.plot img { filter: invert(.91) hue-rotate(180deg); border-color: #d5cdc5; }
+}
+@media screen and (max-width: 40rem) {
+  /* Three planes side by side would be stamps: they scroll. */
+  figure > div { overflow-x: auto; }
+  figure.plot img { width: 36rem; }
+  figure.picture img { width: 46rem; }
 }
 @media (max-width: 32rem) {
   main { padding: 1.5rem 1rem 3rem; }

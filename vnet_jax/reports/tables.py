@@ -15,16 +15,19 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def interval(summary: dict | None, digits: int = 3) -> str:
-    """A mean and its interval: "0.912 (0.880 to 0.934)"; a dash for None.
+    """A mean and, on a second line, its interval; a dash for None.
 
     Args:
         summary: {"mean", "low", "high"}.
         digits: after the point.
+
+    Returns:
+        Such as "0.912\\n(0.880 to 0.934)".
     """
     if summary is None:
         return NOTHING
     mean, low, high = (number(summary[k], digits) for k in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
+    return f"{mean}\n({low} to {high})"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -32,7 +35,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Args:
         header: (c,) column names.
-        rows: (r, c) cells; a vertical bar in a cell is escaped.
+        rows: (r, c) cells; a vertical bar in a cell is escaped, a line break a space.
 
     Raises:
         ValueError: when a row has not as many cells as the header.
@@ -55,7 +58,7 @@ def as_html(
 
     Args:
         header: (c,) column names.
-        rows: (r, c) cells.
+        rows: (r, c) cells; what follows a line break stands small on a second line.
         caption: stands above the table.
 
     Raises:
@@ -89,5 +92,10 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _html_row(row: Sequence[str]) -> str:
     head = f'<th scope="row">{html.escape(row[0])}</th>'
-    cells = "".join(f"<td>{html.escape(c)}</td>" for c in row[1:])
+    cells = "".join(f"<td>{_two_lines(c)}</td>" for c in row[1:])
     return f"<tr>{head}{cells}</tr>"
+
+
+def _two_lines(cell: str) -> str:
+    first, _, second = html.escape(cell).partition("\n")
+    return f"{first}<small>{second}</small>" if second else first

@@ -7,7 +7,7 @@ score the resampling as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from vnet_jax.ct.geometry import Grid, Volume, to_canonical
 from vnet_jax.ct.nifti import is_nifti_name, read_labels, stem
+from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 from vnet_jax.scores import dice
 from vnet_jax.scores.bootstrap import mean_interval
@@ -62,7 +63,7 @@ def score_folder(
     *,
     classes: Mapping[int, int] = KITS19_CLASSES,
     seed: int = 0,
-    progress: Callable[[Iterable], Iterable] = lambda items: items,
+    shown: bool = False,
 ) -> Report:
     """Scores each label whose prediction is there.
 
@@ -72,7 +73,7 @@ def score_folder(
         labels: a KiTS19 tree, an nnU-Net raw folder, or a folder of `<id>.nii.gz`.
         classes: value in the label files -> class; any other value refuses the case.
         seed: of the bootstrap.
-        progress: wraps the ids, to show how far it is.
+        shown: whether to show on stderr how far it is.
 
     Raises:
         InputError: no labels, or not one prediction for any of them.
@@ -90,11 +91,14 @@ def score_folder(
             f"holds no prediction for any of the {len(truths)} labels in {labels}",
             f"a prediction is called {next(iter(truths))}.nii.gz, like its case",
         )
-    for name in progress(present):
-        try:
-            report.cases.append(score_case(predictions, name, truths[name], classes))
-        except InputError as error:
-            report.failed.append({"id": name, "reason": str(error)})
+    with Progress(len(present), "evaluate", "case", shown) as progress:
+        for name in present:
+            try:
+                case = score_case(predictions, name, truths[name], classes)
+                report.cases.append(case)
+            except InputError as error:
+                report.failed.append({"id": name, "reason": str(error)})
+            progress.advance(name)
     report.summary = summarise(report.cases, seed)
     return report
 
