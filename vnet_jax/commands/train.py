@@ -1,0 +1,33 @@
+"""Trains one phase, or goes on where it was stopped."""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+FLAGS = flags.FLAGS
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "a file of configs/; --config.FIELD=... changes a field", True
+)
+flags.DEFINE_string("workdir", "", "the run folder; runs/<config.name> by default")
+flags.DEFINE_bool(
+    "strict_resume", False, "refuse a damaged newest checkpoint, take none before it"
+)
+flags.mark_flag_as_required("config")
+
+
+def main(argv: list[str]) -> int:
+    """Runs `vnet_jax.training.fit` with the config; returns the exit status."""
+    del argv
+    from vnet_jax.training.fit import fit
+    from vnet_jax.training.report import Diverged
+
+    config = CONFIG.value
+    workdir = FLAGS.workdir or f"runs/{config.name}"
+    try:
+        return fit(config, workdir, strict_resume=FLAGS.strict_resume)
+    except Diverged as error:
+        print(f"vnet_jax: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,264 @@
+"""The folder of a run: everything that inference and a later resume need to know.
+
+config.json     the config it is trained with
+splits.json     which cases train and validate, drawn once
+model.json      what the model is: phase, spacing, classes, versions
+checkpoints/    see `vnet_jax.runs.checkpoint`
+log.jsonl       see `vnet_jax.runs.log`; tensorboard/ and curves.png show it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import ml_collections
+
+import vnet_jax
+from vnet_jax.data.files import write_json
+from vnet_jax.data.splits import Splits, read_splits, write_splits
+from vnet_jax.errors import InputError
+from vnet_jax.runs.checkpoint import Checkpoints
+
+#: Version of the folder's layout.
+FORMAT = 1
+
+#: What a resume may change: names and places, and what no parameter depends on but for
+#: rounding. `device_batch` also sets how many samples batch norm sees at once; it is
+#: here so that a run can go on on a smaller card. `epochs` may only grow.
+FREE = frozenset(
+    {
+        "name",
+        "epochs",
+        "eval_every",
+        "keep_best",
+        "checkpoint_minutes",
+        "device_batch",
+        "loader_threads",
+        "data.root",
+        "data.cache",
+        "data.phase1",
+    }
+)
+
+CLASS_NAMES = ("background", "kidney", "tumour")
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class RunFolder:
+    """One run on disk.
+
+    Attributes:
+        path: the folder.
+        config: the config it was trained with, a locked ConfigDict.
+        splits: its cases.
+        model: what model.json says.
+        checkpoints: its checkpoints.
+    """
+
+    def __init__(self, path):
+        """Reads a run.
+
+        Args:
+            path: the folder.
+
+        Raises:
+            InputError: not a run folder, or one of another format.
+        """
+        self.path = Path(path)
+        if not exists(path):
+            raise InputError(
+                self.path,
+                "no run: it holds no config.json",
+                "train it with bin/train.py --workdir",
+            )
+        self.config = _as_config(_read_json(self.path / "config.json"))
+        self.splits = read_splits(self.path / "splits.json")
+        self.model = _read_json(self.path / "model.json")
+        if self.model.get("format") != FORMAT:
+            raise InputError(
+                self.path / "model.json",
+                f"format {self.model.get('format')}, this program reads {FORMAT}",
+                "use the version of vnet_jax that made it",
+            )
+        keep = self.config.get("keep_best", 5)
+        self.checkpoints = Checkpoints(self.path / "checkpoints", keep)
+
+    @property
+    def synthetic(self) -> bool:
+        """True where every training case was a synthetic CT."""
+        return bool(self.model["synthetic"])
+
+    def ensemble(self, members: int | None = None) -> list[int]:
+        """Steps of the checkpoints to predict with, best first.
+
+        Args:
+            members: at most so many; all of the best by default.
+
+        Returns:
+            The best validated steps; the newest where none was validated yet.
+
+        Raises:
+            InputError: there is no checkpoint.
+        """
+        steps = [step for step, _ in self.checkpoints.best()]
+        steps = steps or self.checkpoints.steps()[-1:]
+        if not steps:
+            raise InputError(
+                self.path, "holds no checkpoint", "train it with bin/train.py"
+            )
+        return steps[:members]
+
+    def identity(self, members: int | None = None) -> dict:
+        """What the model is, for the summary of each prediction.
+
+        Args:
+            members: as `ensemble` takes it.
+
+        Returns:
+            {"phase", "sha256", "steps", "synthetic"}: the SHA-256 covers the config
+            without names and places, and the parameters of each member.
+        """
+        steps = self.ensemble(members)
+        config = {k: v for k, v in _flat(self.config).items() if k not in FREE}
+        parts = [json.dumps(config, sort_keys=True)]
+        parts += [self.checkpoints.digest(step) for step in steps]
+        return {
+            "phase": self.config.phase,
+            "sha256": hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+            "steps": steps,
+            "synthetic": self.synthetic,
+        }
+
+
+def exists(path) -> bool:
+    """True where a run was started, whole enough to be resumed."""
+    return (Path(path) / "config.json").is_file()
+
+
+def create(
+    path,
+    config: ml_collections.ConfigDict,
+    splits: Splits,
+    *,
+    synthetic: bool,
+    refused: Sequence[str] = (),
+) -> RunFolder:
+    """Starts a run folder; config.json comes last, so a half started one is none.
+
+    Args:
+        path: the folder, made when missing.
+        config: the config; `configs/phase1.py` states the fields.
+        splits: the cases.
+        synthetic: whether every training case is a synthetic CT.
+        refused: why cases were left out, a line each.
+
+    Returns:
+        The folder.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    write_splits(path / "splits.json", splits)
+    facts = {
+        "format": FORMAT,
+        "phase": config.phase,
+        "spacing_mm": list(config.data.spacing_mm),
+        "downsample": list(config.data.downsample),
+        "window": list(config.sample.shape),
+        "classes": list(CLASS_NAMES[: config.model.classes]),
+        "synthetic": synthetic,
+        "training_cases": len(splits.train),
+        "validation_cases": len(splits.validation),
+        "refused": list(refused),
+        "versions": versions(),
+    }
+    write_json(path / "model.json", facts)
+    write_json(path / "config.json", config.to_dict())
+    return RunFolder(path)
+
+
+def resume(path, config: ml_collections.ConfigDict) -> tuple[RunFolder, dict]:
+    """Opens a run to go on with it, and notes what changed in the config.
+
+    Args:
+        path: the folder.
+        config: the config as given now.
+
+    Returns:
+        The folder, its config that of now, and {"key": [then, now]} of the changes.
+
+    Raises:
+        InputError: a change of the model, the data or the schedule.
+    """
+    folder = RunFolder(path)
+    then, now = _flat(folder.config), _flat(config)
+    changed = {
+        key: [then.get(key), now.get(key)]
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+    }
+    if refused := {k: v for k, v in changed.items() if not _may_change(k, *v)}:
+        raise InputError(
+            folder.path,
+            "this run was started with another config: "
+            + "; ".join(f"{k} was {a}, is {b}" for k, (a, b) in refused.items()),
+            "pass the same config, or another --workdir to start anew",
+        )
+    if changed:
+        write_json(folder.path / "config.json", config.to_dict())
+        folder = RunFolder(path)
+    return folder, changed
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result may depend on."""
+    own = {"vnet_jax": vnet_jax.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in LIBRARIES}
+
+
+def _may_change(key: str, then, now) -> bool:
+    if key == "epochs":
+        return now > then
+    if key == "data.phase1":  # another path to it, but not with and without
+        return bool(then) == bool(now)
+    return key in FREE
+
+
+def _flat(config: Mapping, prefix: str = "") -> dict:
+    """{"data.root": ...} of a nested config, tuples as lists."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.loads(json.dumps(value))
+    return flat
+
+
+def _as_config(facts: dict) -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict(
+        {key: _with_tuples(value) for key, value in facts.items()}
+    )
+    return config.lock()
+
+
+def _with_tuples(value):
+    """JSON has no tuples; shapes and spacings are some."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    return value
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            path, f"cannot be read ({error})", "copy the run anew"
+        ) from None

@@ -1,0 +1,254 @@
+"""The story of a training run: open, restore, loop, validate, save."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import ml_collections
+
+from vnet_jax.data.loader import Loader, steps_per_epoch
+from vnet_jax.inference.predict import Predictor, from_config
+from vnet_jax.reports.curves import curves
+from vnet_jax.runs import folder as run_folder
+from vnet_jax.runs import sharding
+from vnet_jax.runs.folder import RunFolder
+from vnet_jax.runs.log import RunLog, cut_back, read_log
+from vnet_jax.runs.progress import Progress
+from vnet_jax.training import setup
+from vnet_jax.training.cases import RunCases
+from vnet_jax.training.interrupt import Interruption
+from vnet_jax.training.report import StepReports
+from vnet_jax.training.state import TrainState, adam, init_state, learning_rate
+from vnet_jax.training.step import train_step
+from vnet_jax.training.validate import Target, validate
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run, ready to go: all that does not change from step to step.
+
+    Attributes:
+        config: as in `configs/phase1.py`.
+        folder: where it lives.
+        cases: its cases.
+        plan: how the batch goes over the devices.
+        init: key -> state, born on the devices.
+        step: (state, batch) -> (state, metrics); compiled once, donates the state.
+        place: puts a restored state on the devices.
+        put: puts a batch on the devices.
+        rate: the learning rate by step.
+        epoch_steps: optimiser steps an epoch.
+        predictor: the network as inference uses it.
+        targets: the validation cases and where to look.
+        boxes: where that is, in words.
+    """
+
+    config: ml_collections.ConfigDict
+    folder: RunFolder
+    cases: RunCases
+    plan: sharding.BatchPlan
+    init: Callable[[jax.Array], TrainState]
+    step: Callable
+    place: Callable[[TrainState], TrainState]
+    put: Callable[[dict], dict]
+    rate: Callable
+    epoch_steps: int
+    predictor: Predictor
+    targets: list[Target]
+    boxes: str
+
+    @property
+    def last_step(self) -> int:
+        """The step at which the run ends."""
+        return self.config.epochs * self.epoch_steps
+
+    def validates(self, step: int) -> bool:
+        """Whether a step is followed by validation; the last one always is."""
+        every = self.config.eval_every * self.epoch_steps
+        return step > 0 and (step % every == 0 or step == self.last_step)
+
+
+def fit(
+    config: ml_collections.ConfigDict, workdir: str, *, strict_resume: bool = False
+) -> int:
+    """Trains, or goes on training, one phase.
+
+    Args:
+        config: `configs/phase1.py` states the fields.
+        workdir: the run folder; where a run is in it, it goes on.
+        strict_resume: refuse a damaged newest checkpoint instead of taking the one
+            before.
+
+    Returns:
+        The exit status: 0, 130 after Ctrl-C, 143 after SIGTERM (both saved), 2 where
+        cases were refused and the others trained.
+
+    Raises:
+        InputError: no usable data, or a run that this config does not go on with.
+        Diverged: the loss is not finite any more.
+    """
+    setup.check(config)
+    folder, cases, changed = setup.open_run(config, Path(workdir))
+    job = prepare(config, folder, cases)
+    with folder.checkpoints, Interruption() as stop:
+        step, state = _start(job, strict_resume)
+        with RunLog(folder.path, step) as log:
+            _log_start(job, log, step, changed)
+            _loop(job, log, step, state, stop)
+    _tell_end(job, stop)
+    return stop.exit_status or (2 if cases.refused else 0)
+
+
+def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
+    """Builds the network and compiles nothing yet; jit and shardings stand only here.
+
+    Args:
+        config: as in `configs/phase1.py`.
+        folder: the run folder.
+        cases: the cases.
+    """
+    plan = sharding.plan_batch(
+        config.batch_size, config.device_batch, sharding.available_devices()
+    )
+    mesh = sharding.data_mesh(plan.devices)
+    whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh)
+    epoch_steps = steps_per_epoch(len(cases.train), config.batch_size)
+    rate = learning_rate(
+        config.learning_rate, config.decay, config.decay_epochs, epoch_steps
+    )
+    parts = dict(module=setup.module_of(config), optimiser=adam(rate, **config.adam))
+    step = functools.partial(
+        train_step, **parts, stage_weights=config.stage_weights, seed=config.seed
+    )
+    return Job(
+        config=config,
+        folder=folder,
+        cases=cases,
+        plan=plan,
+        init=jax.jit(functools.partial(init_state, **parts), out_shardings=whole),
+        step=jax.jit(
+            step,
+            donate_argnums=0,
+            in_shardings=(whole, cut),
+            out_shardings=(whole, whole),
+        ),
+        place=lambda state: jax.device_put(state, whole),
+        put=lambda batch: sharding.put_batch(batch, plan.micro_batches, cut),
+        rate=rate,
+        epoch_steps=epoch_steps,
+        predictor=from_config(config),
+        targets=setup.targets_of(config, folder, cases),
+        boxes=setup.boxes_of(config),
+    )
+
+
+def _start(job: Job, strict: bool) -> tuple[int, TrainState]:
+    """The state to go on from, and a log that ends where it does."""
+    key = jax.random.key(job.config.seed)
+    saved = job.folder.checkpoints
+    if not saved.steps():
+        cut_back(job.folder.path, 0, validated=False)
+        return 0, job.init(key)
+    abstract = jax.eval_shape(job.init, key)
+    step, state = saved.restore_latest(abstract, strict=strict, warn=_say)
+    cut_back(job.folder.path, step, validated=step in saved.scores())
+    return step, job.place(state)
+
+
+def _log_start(job: Job, log: RunLog, step: int, changed: dict) -> None:
+    log.write(
+        "start",
+        step,
+        changed=changed,
+        devices=job.plan.devices,
+        batch=str(job.plan),
+        boxes=job.boxes,
+        versions=run_folder.versions(),
+    )
+    cases = f"{len(job.cases.train)} cases train, {len(job.cases.validation)} validate"
+    _say(f"{job.folder.path}: step {step} of {job.last_step}, {cases}, {job.plan}")
+    for error in job.cases.refused:
+        _say(f"left out: {error}")
+    for key, (then, now) in changed.items():
+        _say(f"changed: {key} was {then}, is {now}")
+
+
+def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
+    """Steps until the last one or a signal; saves, then validates, where it is due."""
+    checkpoints, every_s = job.folder.checkpoints, 60 * job.config.checkpoint_minutes
+    if job.validates(step) and step not in checkpoints.scores():
+        _validate(job, log, step, state, stop, _say)
+    if stop or step >= job.last_step:
+        return
+    bar = Progress("train", job.last_step, start=step)
+    with bar, _loader(job, step) as loader:
+        reports = StepReports(log, bar, loader, job.rate, job.epoch_steps)
+        saved_s = time.monotonic()
+        for done, batch in loader:
+            ids = batch.pop("ids")
+            state, metrics = job.step(state, job.put(batch))
+            step = done + 1
+            reports.push(step, metrics, ids)
+            due = job.validates(step)
+            if due or stop or time.monotonic() - saved_s > every_s:
+                reports.flush()  # what is saved is known to be finite
+                checkpoints.save(step, state)
+                saved_s = time.monotonic()
+            if due and not stop:
+                _validate(job, log, step, state, stop, bar.say)
+            if stop:  # only here, where the state is saved
+                break
+
+
+def _loader(job: Job, step: int) -> Loader:
+    return Loader(
+        job.cases.train,
+        setup.sample_of(job.config),
+        job.config.batch_size,
+        job.config.seed,
+        start_step=step,
+        stop_step=job.last_step,
+        threads=job.config.loader_threads,
+    )
+
+
+def _validate(job: Job, log: RunLog, step: int, state, stop, say) -> None:
+    """Scores a saved step; after a signal it stays unscored until the next start."""
+    variables = sharding.on_first_device(state.variables)
+    with Progress("validate", len(job.targets), unit="case") as bar:
+
+        def told(row) -> bool:
+            bar.advance(dice=row["mean"])
+            return not stop
+
+        labels = job.config.data.labels
+        found = validate(job.predictor, variables, job.targets, labels, told)
+    if found is None:
+        return
+    epoch = (step - 1) // job.epoch_steps
+    log.write("validation", step, epoch=epoch, boxes=job.boxes, **found)
+    job.folder.checkpoints.score(step, found["mean"])
+    scores = ", ".join(f"{k} {found[k]:.4f}" for k in ("kidney", "tumour", "mean"))
+    say(f"step {step}, epoch {epoch + 1}: {scores} ({job.boxes})")
+
+
+def _tell_end(job: Job, stop) -> None:
+    path, config = job.folder.path, job.config
+    if stop:
+        _say("stopped and saved; the same command goes on")
+    else:
+        title = f"{config.name}, phase {config.phase}"
+        curves(read_log(path), path / "curves.png", title)
+        step, score = job.folder.checkpoints.best()[0]
+        _say(f"{path}: best mean Dice {score:.4f} at step {step}, see curves.png")
+    for error in job.cases.refused:
+        _say(f"left out: {error}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,128 @@
+"""From a config to the parts of a run: its cases, its network, where it looks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import ml_collections
+from flax import linen as nn
+
+from vnet_jax import models
+from vnet_jax.data.cache import GridSpec
+from vnet_jax.data.sampling import sample_patch, sample_roi
+from vnet_jax.errors import InputError
+from vnet_jax.runs import folder as run_folder
+from vnet_jax.runs.folder import RunFolder
+from vnet_jax.training import cases as run_cases
+from vnet_jax.training import regions
+from vnet_jax.training.cases import RunCases
+from vnet_jax.training.validate import Target
+
+REMEDY = "change it with --config.FIELD=VALUE"
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Refuses a config that could not train, before anything is read.
+
+    Raises:
+        InputError: names the field and its value.
+    """
+    wrong = None
+    classes = {cls for _, cls in config.data.labels}
+    if config.phase not in (1, 2):
+        wrong = f"phase is {config.phase}, not 1 or 2"
+    elif any(n < 16 or n % 16 for n in config.sample.shape):
+        wrong = f"sample.shape {tuple(config.sample.shape)} must be multiples of 16"
+    elif max(classes) >= config.model.classes:
+        wrong = f"data.labels gives class {max(classes)} of {config.model.classes}"
+    elif min(config.epochs, config.batch_size, config.device_batch) < 1:
+        wrong = "epochs, batch_size and device_batch must be at least 1"
+    elif min(config.eval_every, config.keep_best, config.loader_threads) < 1:
+        wrong = "eval_every, keep_best and loader_threads must be at least 1"
+    if wrong:
+        raise InputError(None, f"config: {wrong}", REMEDY)
+    if config.phase == 2 and config.data.phase1:
+        regions.open_phase1(config.data.phase1)
+
+
+def sample_of(config) -> Callable:
+    """Draws a training sample of a case: a patch (phase 1) or the ROI (phase 2)."""
+    common = dict(
+        shape=config.sample.shape,
+        clip_hu=config.data.clip_hu,
+        pad_value=config.data.pad_value,
+    )
+    if config.phase == 1:
+        share = config.sample.foreground
+        return functools.partial(sample_patch, foreground=share, **common)
+    return functools.partial(sample_roi, jitter_mm=config.sample.jitter_mm, **common)
+
+
+def module_of(config) -> nn.Module:
+    """The network.
+
+    Raises:
+        InputError: a field that names no network.
+    """
+    try:
+        return models.build(**config.model)
+    except ValueError as error:
+        raise InputError(
+            None, f"config.model: {error}", "see docs/reference.md"
+        ) from None
+
+
+def open_run(config, workdir: Path) -> tuple[RunFolder, RunCases, dict]:
+    """Starts a run folder, or opens the one that is there.
+
+    Args:
+        config: as in `configs/phase1.py`.
+        workdir: the run folder.
+
+    Returns:
+        The folder, its cases, and what changed in the config since its start.
+
+    Raises:
+        InputError: no usable data, or a run that this config does not go on with.
+    """
+    data = config.data
+    spec = GridSpec(data.spacing_mm, data.downsample, data.labels)
+    where = (data.root, data.cache, spec)
+    if run_folder.exists(workdir):
+        folder, changed = run_folder.resume(workdir, config)
+        return folder, run_cases.open_frozen(*where, folder.splits), changed
+    cases = run_cases.open_new(
+        *where, seed=config.seed, folds=data.folds, fold=data.fold, test=data.test
+    )
+    folder = run_folder.create(
+        workdir,
+        config,
+        cases.splits,
+        synthetic=cases.synthetic,
+        refused=[str(error) for error in cases.refused],
+    )
+    return folder, cases, {}
+
+
+def targets_of(config, folder: RunFolder, cases: RunCases) -> list[Target]:
+    """The validation cases, and where to look in each."""
+    if config.phase == 1:
+        return regions.whole_targets(cases.validation)
+    if not config.data.phase1:
+        return regions.truth_targets(cases.validation)
+    return regions.phase1_targets(
+        cases.validation,
+        config.data.phase1,
+        folder.path,
+        config.data.cache,
+        config.data.root,
+    )
+
+
+def boxes_of(config) -> str:
+    """Where validation looks, in words."""
+    if config.phase == 1:
+        return "whole volumes"
+    return "phase 1's boxes" if config.data.phase1 else "the truth's boxes"

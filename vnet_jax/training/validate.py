@@ -1,0 +1,125 @@
+"""Validation on whole cases, as a user would meet the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vnet_jax.ct.geometry import Grid, Volume
+from vnet_jax.ct.nifti import read_labels
+from vnet_jax.ct.resample import argmax_on_grid
+from vnet_jax.data.cached_case import CachedCase
+from vnet_jax.inference.predict import Predictor
+from vnet_jax.scores.dice import kits19
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A case to validate on, and where to look.
+
+    Attributes:
+        cached: the case.
+        region: the foreground's box, on any grid; None with `whole` False means that
+            nothing was found, and the predicted mask is empty.
+        whole: predict the whole volume (phase 1).
+    """
+
+    cached: CachedCase
+    region: Grid | None = None
+    whole: bool = False
+
+
+def truth_region(cached: CachedCase) -> Grid | None:
+    """The box of a case's true foreground, on its cached grid; None without any."""
+    box = cached.header["foreground_box"]
+    return None if box is None else cached.grid.crop(*box)
+
+
+def predict_labels(
+    predictor: Predictor, variables: Mapping, target: Target, grid: Grid
+) -> np.ndarray:
+    """The mask of the network's last stage on a grid of the user's.
+
+    Args:
+        predictor: the network.
+        variables: {"params", "batch_stats"}.
+        target: the case and where to look.
+        grid: where the mask is wanted.
+
+    Returns:
+        uint8 classes of the grid's shape; background outside the region.
+    """
+    if target.region is None and not target.whole:
+        return np.zeros(grid.shape, np.uint8)
+    image = Volume(target.cached.image, target.cached.grid)
+    stages = predictor.softmax(variables, image, target.region)
+    return argmax_on_grid(*stages[-1], grid)
+
+
+def score_case(
+    predictor: Predictor,
+    variables: Mapping,
+    target: Target,
+    labels: Sequence[tuple[int, int]],
+) -> dict:
+    """KiTS19's scores of one case, on the label file's own grid.
+
+    Args:
+        predictor: the network.
+        variables: {"params", "batch_stats"}.
+        target: the case and where to look.
+        labels: (value in the file, class) pairs.
+
+    Returns:
+        {"id", "kidney", "tumour", "mean"}.
+    """
+    truth = read_classes(target.cached.case.label, labels)
+    mask = predict_labels(predictor, variables, target, truth.grid)
+    return {"id": target.cached.id, **kits19(mask, truth.array)}
+
+
+def read_classes(path: Path, labels: Sequence[tuple[int, int]]) -> Volume:
+    """A label file in its own axes, its values mapped to classes, uint8.
+
+    Raises:
+        InputError: a value that is not among the pairs.
+    """
+    volume = read_labels(path, allowed=[value for value, _ in labels]).volume
+    classes = np.zeros(volume.array.shape, np.uint8)
+    for value, cls in labels:
+        classes[volume.array == value] = cls
+    return Volume(classes, volume.grid)
+
+
+def validate(
+    predictor: Predictor,
+    variables: Mapping,
+    targets: Sequence[Target],
+    labels: Sequence[tuple[int, int]],
+    done: Callable[[dict], bool] = lambda row: True,
+) -> dict | None:
+    """Scores every case and takes the means.
+
+    Args:
+        predictor: the network.
+        variables: {"params", "batch_stats"}.
+        targets: the cases.
+        labels: (value in the file, class) pairs.
+        done: is told each case's row; False stops.
+
+    Returns:
+        {"kidney", "tumour", "mean", "cases": rows}; None where `done` stopped it.
+    """
+    rows = []
+    for target in targets:
+        rows.append(score_case(predictor, variables, target, labels))
+        if not done(rows[-1]):
+            return None
+    means = {
+        key: float(np.mean([row[key] for row in rows]))
+        for key in ("kidney", "tumour", "mean")
+    }
+    return {**means, "cases": rows}
