@@ -1,0 +1,48 @@
+"""Writes a data set of synthetic abdominal CTs, in KiTS19's layout.
+
+    python bin/phantom.py --out data/phantoms --n 20
+
+The same seed gives the
+same files, whatever --workers. Stopped, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from vnet_jax.data import phantom_files
+from vnet_jax.errors import InputError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", None, "folder of the data set", required=True)
+flags.DEFINE_integer("n", 20, "cases", 1)
+flags.DEFINE_string("spacing", "3,0.78162497,0.78162497", "z,y,x in mm")
+flags.DEFINE_integer("seed", 0, "of the data set", 0)
+flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each up to 1 GB", 1)
+
+
+def main(argv: list[str]) -> int:
+    """Writes the cases that are missing and says where they are."""
+    del argv
+    recipes = phantom_files.drawn_recipes(FLAGS.n, FLAGS.seed, _spacing())
+    written = phantom_files.write_cases(FLAGS.out, recipes, FLAGS.workers)
+    kept = len(recipes) - written
+    print(f"{len(recipes)} synthetic cases in {Path(FLAGS.out)} ({kept} were there)")
+    return 0
+
+
+def _spacing() -> tuple[float, float, float]:
+    try:
+        spacing = tuple(float(part) for part in FLAGS.spacing.split(","))
+    except ValueError:
+        spacing = ()
+    if len(spacing) != 3 or not all(0.3 <= s <= 10 for s in spacing):
+        wrong = f"--spacing={FLAGS.spacing} is not z,y,x in mm"
+        raise InputError(None, wrong, "3 numbers from 0.3 to 10, with commas")
+    if spacing[1] != spacing[2]:
+        wrong = f"--spacing={FLAGS.spacing} is not square in-plane"
+        raise InputError(None, wrong, "a CT's y and x spacing are one")
+    return spacing

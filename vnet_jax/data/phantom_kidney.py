@@ -1,0 +1,217 @@
+"""Kidneys of the phantom, with their tumours and cysts, as smooth shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vnet_jax.data.phantom_contrast import Contrast
+from vnet_jax.data.phantom_field import Field, Space, ellipsoid, rough, united
+from vnet_jax.data.phantom_layers import Coat, Layer
+
+#: KiTS19: tumours of 0.82 to 1464 ml, median 30; here 1 to 300.
+TUMOUR_ML = (1.0, 300.0, 30.0)
+
+
+@dataclass
+class Kidney:
+    """One kidney under construction.
+
+    Attributes:
+        side: "left" or "right", the patient's.
+        space: nodes around it.
+        centre_mm: of the organ, without tumours.
+        outer: (D, H, W) distance to the organ's convex outline, sinus inside.
+        sinus: distance to the sinus, the hollow in its middle.
+        organ: distance to the parenchyma: outline without sinus.
+        lateral: (D, H, W) place along the axis from the hilum to the flank, mm.
+        hilum_mm: where its vessels enter, mm.
+    """
+
+    side: str
+    space: Space
+    centre_mm: np.ndarray
+    outer: np.ndarray
+    sinus: np.ndarray
+    organ: np.ndarray
+    lateral: np.ndarray
+    hilum_mm: np.ndarray
+
+
+def axes_of(side: str, rng: np.random.Generator) -> np.ndarray:
+    """The kidney's own axes as rows (long, deep, lateral), unit vectors (z, y, x).
+
+    The upper pole leans to the spine and back, the lower one away from the psoas; the
+    hilum looks to the middle and 30 degrees to the front.
+    """
+    out = 1.0 if side == "left" else -1.0
+    tilt, lean, turn = rng.normal((0.28, -0.22, 0.5), (0.07, 0.06, 0.12))
+    long = np.array([1.0, lean, out * tilt])
+    long /= np.linalg.norm(long)
+    lateral = np.array([0.0, np.sin(turn), out * np.cos(turn)])
+    lateral -= (lateral @ long) * long
+    lateral /= np.linalg.norm(lateral)
+    return np.stack([long, np.cross(long, lateral), lateral])
+
+
+def draw_kidney(
+    side: str, size: float, warp, step_mm: float, rng: np.random.Generator
+) -> Kidney:
+    """Draws a bean of about 110 x 50 x 55 mm at its place beside the spine."""
+    out = 1.0 if side == "left" else -1.0
+    mean = (-9.0 if side == "left" else 9.0, 8.0, out * 62.0)
+    centre = size * rng.normal(mean, (9.0, 4.0, 3.0))
+    half = np.array([54.0, 25.0, 28.0]) * size * rng.normal(1.0, 0.07, 3).clip(0.8, 1.2)
+    reach = np.array([82.0, 56.0, 60.0]) * size
+    shape = np.ceil(2 * reach / step_mm).astype(int) + 1
+    space = Space(centre - reach, step_mm, shape, warp)
+    axes = axes_of(side, rng).astype(np.float32)
+    rel = [
+        a - np.float32(c)
+        for a, c in zip((space.z, space.y, space.x), centre, strict=True)
+    ]
+    u, v, w = (sum(r * e for r, e in zip(rel, row, strict=True)) for row in axes)
+    bumps = rough(rng, space, 18.0, 1.1).on(*space.axes())
+    bend = np.float32(rng.uniform(6, 14) / half[0] ** 2)
+    outer = ellipsoid((u, v, w + bend * (u * u - 300)), (0, 0, 0), half) + bumps
+    hollow = half * (rng.uniform(0.42, 0.55), rng.uniform(0.24, 0.36), 0.72)
+    shift = -half[2] * rng.uniform(0.42, 0.55)
+    ragged = rough(rng, space, 9.0, 1.8).on(*space.axes())
+    sinus = ellipsoid((u, v, w), (0, 0, shift), hollow) + ragged
+    organ = -united(-outer, sinus, 4.0)
+    hilum = centre + size * np.array([0, -7, -15 * out])
+    return Kidney(side, space, centre, outer, sinus, organ, w, hilum)
+
+
+def draw_volume_ml(rng: np.random.Generator) -> float:
+    """A tumour's volume: log-normal around the median, within TUMOUR_ML."""
+    low, high, median = TUMOUR_ML
+    return float(np.clip(np.exp(rng.normal(np.log(median), 1.25)), low, high))
+
+
+def pick_spot(kidney: Kidney, radius_mm, out, blocked: Field, rng) -> np.ndarray:
+    """A mass's centre: `out` radii outside the surface, where there is most room.
+
+    Args:
+        kidney: where it grows.
+        radius_mm: of the mass.
+        out: -0.8 deep inside to 0.8 on a stalk.
+        blocked: distance to bone and the trunk's wall, mm.
+        rng: draws 12 places, of which the roomiest three stay in the choice.
+    """
+    near = (np.abs(kidney.outer) < 2.0) & (kidney.lateral > -6)
+    spots = np.argwhere(near)
+    spots = spots[rng.choice(len(spots), 12)]
+    place = np.array(kidney.space.start_mm) + kidney.space.step_mm * spots
+    normal = place - kidney.centre_mm
+    normal[:, 0] *= 0.3  # a long organ: its surface faces sideways
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    centres = place + normal * radius_mm * out
+    room = [float(blocked.on(*c[:, None]).squeeze()) - radius_mm for c in centres]
+    best = np.argsort(room)[::-1][:3]
+    return centres[rng.choice(best)]
+
+
+def ball(space: Space, centre, radius_mm, knobby, rng) -> np.ndarray:
+    """Distance to an irregular ball; `knobby` 0.1 for bumps of a tenth of its radius."""
+    radii = radius_mm * rng.normal(1.0, 0.09, 3).clip(0.8, 1.25)
+    at = [
+        a.reshape(s)
+        for a, s in zip(space.axes(), ((-1, 1, 1), (1, -1, 1), (1, 1, -1)), strict=True)
+    ]
+    at = np.broadcast_arrays(*at)
+    sd = ellipsoid(at, centre, radii)
+    if knobby:
+        wave = max(0.75 * radius_mm, 5.0)
+        sd = sd + rough(rng, space, wave, knobby * radius_mm).on(*space.axes())
+    return sd
+
+
+def around(centre, radius_mm: float, step_mm: float) -> Space:
+    """A space around a ball, without the warp: masses keep their volume."""
+    reach = 1.5 * radius_mm + 6
+    count = int(np.ceil(2 * reach / step_mm)) + 1
+    return Space(np.asarray(centre) - reach, step_mm, (count,) * 3)
+
+
+def tumour_layers(
+    space, sd, shape, radius_mm, contrast: Contrast, rng
+) -> tuple[list, dict]:
+    """A tumour's layers: tissue, lively and dead parts; and what they are."""
+    kind, hu, texture = contrast.tumour(rng)
+    ml = 4 / 3 * np.pi * radius_mm**3 / 1000
+    layers = [Layer("tumour", shape, (Coat(0, hu, texture, 0.6),), "tumour")]
+    necrotic = bool(kind != "chromophobe" and rng.random() < min(0.12 + ml / 90, 0.75))
+    wave = max(0.55 * radius_mm, 5.0)
+    blobs = rough(rng, space, wave, 1.0).on(*space.axes())
+    if kind == "clear cell":  # patches that take up more contrast
+        lively = np.maximum((0.7 - blobs) * wave * 0.5, sd + 1.5)
+        layers.append(
+            Layer("lively", space.field(lively), (Coat(0, hu + 28, 12, 3.0),))
+        )
+    if necrotic:
+        edge = rng.uniform(0.16, 0.32) * radius_mm
+        dead = np.maximum(sd + edge, (blobs + rng.uniform(-0.9, 0.1)) * wave * 0.5)
+        layers.append(
+            Layer(
+                "necrosis", space.field(dead), (Coat(0, rng.uniform(14, 32), 5, 3.0),)
+            )
+        )
+    return layers, {"kind": kind, "necrotic": necrotic}
+
+
+def parenchyma_layers(kidney: Kidney, contrast: Contrast, rng) -> list[Layer]:
+    """Cortex, pyramids, renal pelvis and calyces of a kidney."""
+    hu, space = contrast.hu, kidney.space
+    cortex = Coat(0, hu["cortex"], 7)
+    layers = [
+        Layer("sinus fat", space.field(kidney.sinus), (Coat(0, -82, 14),), "sinus"),
+        *pelvis_layers(kidney, contrast, rng),
+        Layer(f"{kidney.side} kidney", space.field(kidney.organ), (cortex,), "kidney"),
+    ]
+    deep = np.maximum(kidney.outer + rng.uniform(5.0, 7.5), kidney.organ + 1.2)
+    spots = spread(kidney, 16, rng)
+    pyramids = np.maximum(deep, np.float32(2.0) - between(space, spots))
+    soft = 2.5 if contrast.phase == "arterial" else 5.0
+    coat = Coat(0, hu["medulla"], 8, soft)
+    return [*layers, Layer("medulla", space.field(pyramids), (coat,))]
+
+
+def pelvis_layers(kidney: Kidney, contrast: Contrast, rng) -> list[Layer]:
+    """Urine in the sinus: a pelvis in its middle and calyces towards the pyramids."""
+    blobs = rough(rng, kidney.space, 8.0, 2.6).on(*kidney.space.axes())
+    urine = np.maximum(kidney.sinus + rng.uniform(3.0, 5.5) + blobs, 1.0 - kidney.organ)
+    coats = (Coat(0, contrast.hu["pelvis"], 4, 1.0),)
+    return [Layer("urine", kidney.space.field(urine), coats)]
+
+
+def spread(kidney: Kidney, count: int, rng) -> np.ndarray:
+    """(count, 3) places well apart in the inner parenchyma, mm: the pyramids' middles."""
+    inside = np.argwhere((kidney.organ < -2) & (kidney.outer < -8))
+    if not len(inside):
+        return np.zeros((0, 3))
+    inside = inside[rng.choice(len(inside), min(300, len(inside)), replace=False)]
+    chosen = [inside[0]]
+    apart = np.full(len(inside), np.inf)
+    for _ in range(count - 1):
+        apart = np.minimum(apart, ((inside - chosen[-1]) ** 2).sum(axis=1))
+        chosen.append(inside[int(apart.argmax())])
+    return np.array(kidney.space.start_mm) + kidney.space.step_mm * np.array(chosen)
+
+
+def between(space: Space, spots: np.ndarray) -> np.ndarray:
+    """Distance of each node to the border between the cells of its nearest spots, mm."""
+    first = np.full(space.shape, np.float32(1e3))
+    second = first.copy()
+    z, y, x = space.axes()
+    for spot in spots:
+        c = spot.astype(np.float32)
+        far = np.sqrt(
+            ((z - c[0]) ** 2)[:, None, None]
+            + ((y - c[1]) ** 2)[None, :, None]
+            + ((x - c[2]) ** 2)[None, None, :]
+        )
+        np.minimum(second, np.maximum(first, far), out=second)
+        np.minimum(first, far, out=first)
+    return (second - first) / 2
