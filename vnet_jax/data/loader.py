@@ -23,6 +23,7 @@ from vnet_jax.data.cached_case import CachedCase
 Sample = Callable[[CachedCase, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 ORDER, SAMPLE = 0, 1  # two families of random numbers from one seed
 LOOK_EVERY_S = 0.5
+CLOSE_S = 2.0  # for samples in work; a read that hangs gets no more
 
 
 class LoaderError(RuntimeError):
@@ -79,7 +80,7 @@ class Loader:
         threads: int = 2,
         prefetch: int = 2,
         shard: tuple[int, int] = (0, 1),
-        patience_s: float = 300.0,
+        patience_s: float = 120.0,
     ):
         self._steps = steps_per_epoch(len(cases), batch_size)
         index, count = shard
@@ -151,8 +152,9 @@ class Loader:
         self._ahead.clear()
         for _ in self._threads:
             self._tasks.put(None)
+        last = time.monotonic() + CLOSE_S
         for thread in self._threads:
-            thread.join(timeout=10 * LOOK_EVERY_S)
+            thread.join(timeout=max(0.0, last - time.monotonic()))
         self._threads = []
 
     def __enter__(self) -> Loader:

@@ -41,7 +41,7 @@ class GridSpec:
         object.__setattr__(self, "downsample", tuple(int(f) for f in self.downsample))
         pairs = sorted((int(value), int(cls)) for value, cls in self.labels)
         object.__setattr__(self, "labels", tuple(pairs))
-        if len(self.spacing_mm) != 3 or not min(self.spacing_mm) > 0:
+        if len(self.spacing_mm) != 3 or not all(0 < s < 1e3 for s in self.spacing_mm):
             raise InputError(None, f"spacing {self.spacing_mm} is not 3 lengths in mm")
         if len(self.downsample) != 3 or min(self.downsample) < 1:
             raise InputError(None, f"downsample {self.downsample} is not 3 factors")

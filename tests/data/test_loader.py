@@ -1,0 +1,232 @@
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from vnet_jax.data.loader import Loader, LoaderError, epoch_order, steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Named:
+    """All that the loader itself asks of a case."""
+
+    id: str
+
+
+CASES = [Named(f"case_{i:05d}") for i in range(13)]
+
+
+def draw(case, rng):
+    """A sample that shows its case and its random number."""
+    image = np.full((1, 2, 2, 1), rng.random(), np.float32)
+    return image, np.full((1, 2, 2), int(case.id[-2:]), np.uint8)
+
+
+def load(**options):
+    args = dict(cases=CASES, sample=draw, batch_size=4, seed=7) | options
+    return Loader(**args)
+
+
+def same(one, two):
+    assert one["ids"] == two["ids"]
+    np.testing.assert_array_equal(one["image"], two["image"])
+    np.testing.assert_array_equal(one["label"], two["label"])
+
+
+def test_steps_of_an_epoch():
+    assert steps_per_epoch(13, 4) == 4
+    assert steps_per_epoch(12, 4) == 3
+    assert steps_per_epoch(1, 4) == 1
+    with pytest.raises(ValueError, match="0 cases"):
+        steps_per_epoch(0, 4)
+
+
+def test_shapes_and_types():
+    with load(stop_step=1) as loader:
+        ((step, batch),) = list(loader)
+    assert step == 0
+    assert batch["image"].shape == (4, 1, 2, 2, 1)
+    assert batch["label"].shape == (4, 1, 2, 2)
+    assert (batch["image"].dtype, batch["label"].dtype) == (np.float32, np.uint8)
+    labels = batch["label"][:, 0, 0, 0]
+    assert batch["ids"] == [f"case_{n:05d}" for n in labels]
+
+
+def test_an_epoch_is_a_permutation_filled_from_its_own_start():
+    with load(stop_step=8) as loader:
+        ids = [name for _, batch in loader for name in batch["ids"]]
+    first, second = ids[:16], ids[16:]
+    for epoch in (first, second):
+        assert sorted(epoch[:13]) == [case.id for case in CASES]
+        assert epoch[13:] == epoch[:3]
+    assert first != second
+
+
+def test_a_batch_larger_than_the_data_set():
+    with load(cases=CASES[:2], batch_size=5, stop_step=1) as loader:
+        ((_, batch),) = list(loader)
+    assert batch["ids"][:2] == batch["ids"][2:4]
+    assert batch["ids"][4] == batch["ids"][0]
+    # A case that comes again in a batch is drawn anew.
+    assert batch["image"][0, 0, 0, 0, 0] != batch["image"][2, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("threads", "prefetch"), [(1, 1), (3, 1), (2, 5)])
+def test_threads_change_nothing_and_steps_come_in_order(threads, prefetch):
+    with load(stop_step=9, threads=threads, prefetch=prefetch) as loader:
+        steps = list(loader)
+        assert [step for step, _ in steps] == list(range(9))
+        for step, batch in steps:
+            same(batch, loader.batch_at(step))
+
+
+def test_resumed_is_the_same_as_never_stopped():
+    with load(stop_step=9) as whole, load(start_step=5, stop_step=9) as rest:
+        batches = dict(whole)
+        for step, batch in rest:
+            same(batch, batches[step])
+    assert step == 8
+
+
+def test_shards_are_the_parts_of_the_global_batch():
+    with load() as whole, load(shard=(0, 2)) as left, load(shard=(1, 2)) as right:
+        for step in (0, 3, 11):
+            one, two, both = (x.batch_at(step) for x in (left, right, whole))
+            assert one["ids"] + two["ids"] == both["ids"]
+            np.testing.assert_array_equal(
+                np.concatenate([one["image"], two["image"]]), both["image"]
+            )
+
+
+def test_the_seed_and_the_step_and_the_place_matter():
+    with load() as loader, load(seed=8) as other:
+        batches = [loader.batch_at(step) for step in range(4)]
+        numbers = np.concatenate([b["image"][:, 0, 0, 0, 0] for b in batches])
+        assert len(np.unique(numbers)) == 16
+        assert (other.batch_at(0)["image"] != batches[0]["image"]).all()
+    assert (epoch_order(7, 0, 13) != epoch_order(8, 0, 13)).any()
+
+
+def test_the_random_numbers_are_frozen():
+    # Other numbers would make a resumed run another run: a change here is a change of
+    # what a checkpoint means.
+    np.testing.assert_array_equal(epoch_order(0, 0, 8), [7, 0, 1, 6, 5, 2, 3, 4])
+    with load(seed=0) as loader:
+        drawn = loader.batch_at(0)["image"][:, 0, 0, 0, 0]
+    expected = [0.45309360, 0.89203196, 0.45688573, 0.72317024]
+    np.testing.assert_allclose(drawn, expected, rtol=1e-6)
+
+
+def broken(case, rng):
+    if case.id == "case_00003":
+        raise OSError("the disk is gone")
+    return draw(case, rng)
+
+
+def test_a_fault_reaches_the_consumer_with_the_name_of_the_case():
+    with load(sample=broken) as loader:
+        with pytest.raises(
+            LoaderError, match=r"case_00003.*the disk is gone"
+        ) as caught:
+            for _ in loader:
+                pass
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_fault_ahead_does_not_wait_for_its_turn():
+    order = epoch_order(7, 0, 13)
+    last = CASES[order[12]].id  # drawn first at step 3
+    failed = threading.Event()
+
+    def fails_late(case, rng):
+        if case.id == last:
+            failed.set()
+            raise OSError("unreadable")
+        return draw(case, rng)
+
+    with load(sample=fails_late, threads=4, prefetch=4) as loader:
+        next(loader)
+        assert failed.wait(10)
+        # Only the thread's last words are not told yet; then no step comes any more.
+        with pytest.raises(LoaderError, match=last):
+            for _ in range(3):
+                next(loader)
+
+
+def test_a_read_that_hangs_is_told_with_the_names():
+    release = threading.Event()
+
+    def hangs(case, rng):
+        release.wait()
+        return draw(case, rng)
+
+    loader = load(sample=hangs, patience_s=0.1)
+    ids = [CASES[i].id for i in epoch_order(7, 0, 13)[:4]]
+    try:
+        with pytest.raises(LoaderError, match=", ".join(ids)):
+            next(loader)
+    finally:
+        release.set()
+
+
+def test_no_more_than_prefetch_is_made_ahead():
+    made = []
+
+    def counted(case, rng):
+        made.append(case.id)
+        return draw(case, rng)
+
+    with load(sample=counted, threads=1, prefetch=2) as loader:
+        next(loader)
+        next(loader)
+    assert len(made) <= 4 * (2 + 2)
+
+
+def test_close_ends_the_threads_even_with_work_waiting():
+    before = threading.active_count()
+    loader = load(threads=3, prefetch=6)
+    assert threading.active_count() == before + 3
+    next(loader)
+    loader.close()
+    assert threading.active_count() == before
+    with pytest.raises(StopIteration):
+        next(loader)
+    loader.close()
+
+
+def test_the_end_closes_too():
+    before = threading.active_count()
+    assert len(list(load(stop_step=2))) == 2
+    assert threading.active_count() == before
+    assert list(load(start_step=3, stop_step=3)) == []
+
+
+def test_waiting_is_counted():
+    release = threading.Event()
+
+    def slow(case, rng):
+        release.wait(0.05)
+        return draw(case, rng)
+
+    with load(sample=slow, threads=1, prefetch=1, stop_step=1) as loader:
+        assert loader.waiting_s == 0
+        next(loader)
+        assert loader.waiting_s > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(cases=[]),
+        dict(batch_size=0),
+        dict(threads=0),
+        dict(shard=(0, 3)),
+        dict(shard=(2, 2)),
+    ],
+)
+def test_numbers_that_cannot_work(options):
+    before = threading.active_count()
+    with pytest.raises(ValueError, match=r"\d"):
+        load(**options)
+    assert threading.active_count() == before
