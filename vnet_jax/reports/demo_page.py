@@ -170,7 +170,7 @@ def _making(timings_s: Mapping, machine: Mapping, versions: Mapping) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: 7.25 -> "7.2 s", 135 -> "2 min 15 s"."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:  # 59.96 is a minute, not 60.0 s
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
