@@ -86,6 +86,9 @@ def checked_grid(shape, affine, path=None) -> Grid:
         raise InputError(path, wrong, "give a 3-D CT")
     if not _usable(np.asarray(affine)):
         raise InputError(path, "the sform or affine is NaN or singular", CONVERT)
+    if not np.array_equal(affine[3], (0, 0, 0, 1)):
+        wrong = f"the affine's last row is {affine[3]}, not 0, 0, 0, 1"
+        raise InputError(path, wrong, "give the affine from voxel index to mm")
     grid = Grid(tuple(shape), affine)
     if is_sheared(grid):
         wrong = "the affine is sheared: its axes are not at right angles"

@@ -75,7 +75,7 @@ def read_labels(path: str | PathLike, allowed: Sequence[int] | None = None) -> S
     """
     stored, head, sha256, warnings = _read(path)
     if (head.slope, head.intercept) != (1, 0):
-        stored = stored * head.slope + head.intercept
+        stored = _rounded(stored * head.slope + head.intercept)
     array = checks.as_labels(stored, allowed, path)
     return Scan(Volume(array, head.grid), Path(path), sha256, tuple(warnings))
 
@@ -194,6 +194,12 @@ def _scaled(stored: np.ndarray, head: header.Header) -> np.ndarray:
         hu *= np.float32(slope)
         hu += np.float32(intercept)
     return hu
+
+
+def _rounded(labels: np.ndarray) -> np.ndarray:
+    """Scaled labels, the float32 rounding of the slope undone: 100 x 0.01 is 1."""
+    whole = np.rint(labels)
+    return np.where(np.abs(labels - whole) < 1e-4, whole, labels)
 
 
 def _compact(array: np.ndarray) -> np.ndarray:

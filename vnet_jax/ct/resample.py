@@ -134,7 +134,8 @@ def argmax_on_grid(
         labels = _argmax([turned[..., c] for c in range(turned.shape[-1])])
         return paste(labels, start, source_grid.shape)
     out = np.zeros(source_grid.shape, np.uint8)
-    for box in _slabs(_meeting(turned.shape, transform, source_grid.shape)):
+    meeting = _meeting(turned.shape, transform, source_grid.shape)
+    for box in _slabs(meeting) if all(meeting) else ():
         labels = _argmax(
             sample(turned[..., c], transform, box, "linear")
             for c in range(turned.shape[-1])
