@@ -78,7 +78,7 @@ def case_picture(
         _panel(_axes_at(fig, left, size), case, axis)
         left += size[0] + GAP_PX
     _scale_bar(fig.axes[0])
-    _header(fig, case.found, title, subtitle, notice)
+    _header(fig, case.predicted > 0, title, subtitle, notice)
     _footer(fig, case)
     canvas.save(fig, path, DPI)
 
@@ -115,7 +115,8 @@ def _panel(axes: Axes, case: Scene, axis: int) -> None:
 
 def _plane(array: np.ndarray, case: Scene, axis: int) -> np.ndarray:
     """(rows, columns) of the plane; canonical order is the order on the screen."""
-    return np.take(array, case.cut[axis], axis=axis)
+    # An index gives a view; `np.take` would first copy all of a transposed volume.
+    return array[(slice(None),) * axis + (case.cut[axis],)]
 
 
 def _visible(case: Scene, down: int, right: int):
@@ -250,9 +251,9 @@ def _legend(case: Scene) -> list[Line2D]:
     """One line for each class that the case holds anywhere."""
     handles = []
     for number, (name, colour, truth) in CLASSES.items():
-        if (case.mask >= number).any():
+        if case.predicted >= number:
             handles.append(Line2D([], [], color=colour, lw=2.2, label=name))
-        if case.label is not None and (case.label >= number).any():
+        if case.true >= number:
             line = Line2D([], [], color=truth, lw=1.5, ls=(0, (3.5, 2.5)))
             line.set_label(f"{name}, truth")
             handles.append(line)

@@ -31,7 +31,8 @@ class Scene:
         cut: (z, y, x) index of the axial, coronal and sagittal plane.
         spans: for each axis (from, to), mm from the outer face of voxel 0; may reach
             beyond the volume. Those of z and y are equally long.
-        found: whether the mask holds any foreground.
+        predicted: highest class in the mask; 0 means that nothing was found.
+        true: highest class in the label; 0 without one.
     """
 
     ct: np.ndarray
@@ -40,7 +41,8 @@ class Scene:
     grid: Grid
     cut: tuple[int, int, int]
     spans: tuple[Span, Span, Span]
-    found: bool
+    predicted: int
+    true: int
 
 
 def scene(ct: Volume, mask: np.ndarray, label: np.ndarray | None = None) -> Scene:
@@ -55,48 +57,51 @@ def scene(ct: Volume, mask: np.ndarray, label: np.ndarray | None = None) -> Scen
         ValueError: when a mask has not the CT's shape.
     """
     image = to_canonical(ct)
-    mask = to_canonical(Volume(mask, ct.grid)).array
-    label = None if label is None else to_canonical(Volume(label, ct.grid)).array
-    shown = mask if label is None else np.maximum(mask, label)
-    box = bounding_box(shown > 0)
-    found = box is not None and bool((_part(mask, *box) > 0).any())
-    whole = ((0, 0, 0), image.grid.shape)
-    start, shape = box or whole
-    sections = _largest_sections(_part(shown, start, shape))
+    both = [mask] if label is None else [mask, label]
+    views = [to_canonical(Volume(array, ct.grid)).array for array in both]
+    found = [box for box in map(bounding_box, views) if box is not None]
+    start, stop = _around(found) if found else ((0, 0, 0), image.grid.shape)
+    parts = [_part(view, start, stop) if found else view[:0] for view in views]
+    sections = _largest_sections(parts) if found else [n // 2 for n in stop]
+    highest = [int(part.max(initial=0)) for part in parts]
     return Scene(
         ct=image.array,
-        mask=mask,
-        label=label,
+        mask=views[0],
+        label=None if label is None else views[1],
         grid=image.grid,
-        cut=tuple(s + i for s, i in zip(start, sections, strict=True)),
-        spans=_spans(start, shape, image.grid, MARGIN_MM if box else 0.0),
-        found=found,
+        cut=tuple(int(s + i) for s, i in zip(start, sections, strict=True)),
+        spans=_spans(start, stop, image.grid, MARGIN_MM if found else 0.0),
+        predicted=highest[0],
+        true=0 if label is None else highest[1],
     )
 
 
-def _part(array: np.ndarray, start, shape) -> np.ndarray:
-    return array[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
+def _around(boxes) -> tuple[np.ndarray, np.ndarray]:
+    """(start, stop) of the box around boxes of (start, shape)."""
+    starts, shapes = (np.array(sides) for sides in zip(*boxes, strict=True))
+    return starts.min(axis=0), (starts + shapes).max(axis=0)
 
 
-def _largest_sections(classes: np.ndarray) -> tuple[int, ...]:
-    """Index along each axis where the tumour, else the kidney, has most voxels.
-
-    Without any foreground the middle of each axis.
-    """
-    for target in (classes > 1, classes > 0):
-        if target.any():
-            areas = (target.sum(axis=o) for o in ((1, 2), (0, 2), (0, 1)))
-            return tuple(int(np.argmax(area)) for area in areas)
-    return tuple(n // 2 for n in classes.shape)
+def _part(array: np.ndarray, start, stop) -> np.ndarray:
+    return array[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
 
 
-def _spans(start, shape, grid: Grid, margin_mm: float) -> tuple[Span, Span, Span]:
+def _largest_sections(parts: list[np.ndarray]) -> list[int]:
+    """Index along each axis where the tumour, else the kidney, has most voxels."""
+    classes = np.maximum.reduce(parts)
+    target = classes > 1 if classes.max() > 1 else classes > 0
+    areas = (target.sum(axis=others) for others in ((1, 2), (0, 2), (0, 1)))
+    return [int(np.argmax(area)) for area in areas]
+
+
+def _spans(start, stop, grid: Grid, margin_mm: float) -> tuple[Span, Span, Span]:
     """How much of each axis is shown, mm.
 
     z and y get one length, so that the three panels are equally high.
     """
-    middle = (np.array(start) + np.array(shape) / 2) * grid.spacing_mm
-    length = np.array(shape) * grid.spacing_mm + 2 * margin_mm
+    start, stop = np.asarray(start), np.asarray(stop)
+    middle = (start + stop) / 2 * grid.spacing_mm
+    length = (stop - start) * grid.spacing_mm + 2 * margin_mm
     length[2] = max(length[2], LEAST_MM)
     length[:2] = max(length[0], length[1], LEAST_MM)
     extent = np.array(grid.extent_mm)
