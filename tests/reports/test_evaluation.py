@@ -116,8 +116,9 @@ def test_the_plot_leaves_out_a_stage_that_one_case_has_not(tmp_path, monkeypatch
     np.testing.assert_allclose(drawn["intervals"]["Tumour"]["stage 1"], 0.706)
 
 
-def test_no_scored_case_still_writes_the_lists(tmp_path):
+def test_no_scored_case_still_writes_the_lists_and_leaves_no_old_plot(tmp_path):
     failed = [{"id": "a", "reason": "a.nii.gz: truncated"}]
+    (tmp_path / "distribution.png").write_bytes(b"of another evaluation")
     evaluation.write(tmp_path, Report(failed=failed))
     assert "truncated" in (tmp_path / "tables.md").read_text()
     assert not (tmp_path / "distribution.png").exists()

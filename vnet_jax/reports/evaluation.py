@@ -43,8 +43,10 @@ def write(folder: str | PathLike, report: Report) -> None:
     write_json(folder / "scores.json", report.as_dict())
     _write_text(folder / "scores.csv", as_csv(report))
     _write_text(folder / "tables.md", as_markdown(report))
+    plot = folder / "distribution.png"
+    plot.unlink(missing_ok=True)  # one of other predictions must not stay behind
     if report.cases:
-        distribution(folder / "distribution.png", report)
+        distribution(plot, report)
 
 
 def as_csv(report: Report) -> str:

@@ -41,6 +41,7 @@ def histogram(
     axes = canvas.plain(fig.subplots(), title, xlabel, ylabel)
     values = np.asarray(values, np.float64)
     if values.size:
+        axes.margins(y=0.15)  # room for the median's name above the bars
         axes.hist(values, bins=bins, color=colour, edgecolor="white", linewidth=0.8)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         _mark(axes, float(np.median(values)), f"median {np.median(values):.3g}")
