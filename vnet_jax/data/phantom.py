@@ -8,18 +8,21 @@ is left, so that nothing overlaps; then the voxels are painted, slice by slice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from vnet_jax.ct.geometry import Grid
+from vnet_jax.data import phantom_bones as bones
+from vnet_jax.data import phantom_gut as gut
 from vnet_jax.data import phantom_masses as masses_
 from vnet_jax.data import phantom_organs as organs
 from vnet_jax.data import phantom_trunk as trunk
 from vnet_jax.data.phantom_contrast import draw_contrast
-from vnet_jax.data.phantom_field import FAR_MM, Space, rough
+from vnet_jax.data.phantom_field import FAR_MM, Field, Space, rough
 from vnet_jax.data.phantom_kidney import parenchyma_layers
-from vnet_jax.data.phantom_layers import Scene
+from vnet_jax.data.phantom_layers import Layer, Scene
 from vnet_jax.data.phantom_paint import Canvas, noise_level, paint
 
 #: In-plane field of view at the spacing asked for, mm: 512 voxels of 0.78.
@@ -59,12 +62,12 @@ def draw_case(seed, spacing_mm=(3.0, 0.78162497, 0.78162497), extent_mm=None):
     part = partial(stream, seed)
     build, contrast = trunk.draw_build(part("build")), draw_contrast(part("contrast"))
     axes, grid = _field_of_view(build, spacing_mm, extent_mm, part("field"))
-    scene, warp, surfaces = empty_body(build, axes, part)
-    room, step_mm = masses_.free_room(scene), masses_.fine_step_mm(scene)
-    pair = masses_.draw_pair(scene, warp, build.size, part)
+    body = empty_body(build, axes, part)
+    room, step_mm = masses_.free_room(body.scene), masses_.fine_step_mm(body.scene)
+    pair = masses_.draw_pair(step_mm, body.warp, build.size, part)
     grown = masses_.draw_cysts(pair, room, step_mm, part("cysts"))
     grown += masses_.draw_tumours(pair, contrast, room, step_mm, part("tumours"))
-    canvas = fill(scene, surfaces, build, contrast, pair, grown, axes, part)
+    canvas = fill(body, build, contrast, pair, grown, axes, part)
     labels, owner = canvas.labels()
     ct, noise = scan(canvas, build, part("scan"))
     cysts = np.isin(owner, _numbers(grown, "cyst")).astype(np.uint8)
@@ -81,7 +84,7 @@ def _field_of_view(build, spacing_mm, extent_mm, rng):
         start = rng.uniform(-50, -30)
     off = rng.normal(0, 6, 2)
     if extent_mm is None:
-        flat = max(int(round(FIELD_MM / spacing[1] / 16)) * 16, 16)
+        flat = max(round(FIELD_MM / spacing[1] / 16) * 16, 16)
         wide = build.width_mm * rng.uniform(1.03, 1.15) / (flat * spacing[1])
         spacing[1:] *= np.clip(wide, 0.9, 1.1)
         shape = np.array([round((end - start) / spacing[0]), flat, flat])
@@ -96,7 +99,26 @@ def _field_of_view(build, spacing_mm, extent_mm, rng):
     return axes, kits_grid(shape, spacing)
 
 
-def empty_body(build, axes, part):
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A trunk before its organs.
+
+    Attributes:
+        scene: where they will take their places.
+        warp: the patient's own deformation, three fields in mm.
+        outer: (D, H, W) distance to the outer side of the muscles, mm.
+        skin: distance to the skin.
+        spine: its layers.
+    """
+
+    scene: Scene
+    warp: list[Field]
+    outer: np.ndarray
+    skin: np.ndarray
+    spine: list[Layer]
+
+
+def empty_body(build, axes, part) -> Body:
     """The trunk with its spine: a scene to place organs in.
 
     Args:
@@ -104,9 +126,6 @@ def empty_body(build, axes, part):
         axes: places of the voxels, mm.
         part: name -> random numbers.
 
-    Returns:
-        The scene, the warp (three fields in mm), and the distances to the outer side of
-        the muscles and to the skin.
     """
     step = float(np.clip(2 * (axes[2][1] - axes[2][0]), 3.0, 5.0))
     start = [a[0] - 2 * step for a in axes]
@@ -115,39 +134,48 @@ def empty_body(build, axes, part):
     rng = part("warp")
     warp = [rough(rng, bare, 45.0, size_mm) for size_mm in (3.5, 3.5, 4.0)]
     space = Space(start, step, shape, warp)
-    cavity, outer, skin = trunk.trunk(space, build)
+    cavity, outer, skin = trunk.surfaces(space, build)
     scene = Scene(space, cavity, np.full(space.shape, FAR_MM, np.float32))
     low = np.array([start[0], -30 * build.size, -62 * build.size])
     high = np.array([start[0] + step * shape[0], 95 * build.size, 62 * build.size])
     fine = max(2.0, 0.66 * step)
     count = np.ceil((high - low) / fine).astype(int)
-    trunk.paint_spine(scene, Space(low, fine, count, warp), build.size, part("spine"))
-    return scene, warp, (outer, skin)
+    around_spine = Space(low, fine, count, warp)
+    spine = bones.paint_spine(scene, around_spine, build.size, part("spine"))
+    return Body(scene, warp, outer, skin, spine)
 
 
-def fill(scene, surfaces, build, contrast, pair, grown, axes, part) -> Canvas:
+def fill(body: Body, build, contrast, pair, grown, axes, part) -> Canvas:
     """Places all other organs around kidneys and masses; the canvas to paint on."""
+    scene = body.scene
     for mass in grown:
         scene.claim_field(mass.layers[0].field)
-    spine, scene.layers = scene.layers, []
-    trunk.paint_trunk(scene, *surfaces, build, part("wall"))
-    trunk.paint_lungs(scene, build, part("lungs"))
-    trunk.paint_ribs(scene, build, part("ribs"))
-    scene.layers += spine
+    for kidney in pair:
+        scene.claim_field(kidney.space.field(kidney.outer))
+    trunk.paint_trunk(scene, body.outer, body.skin, build, part("wall"))
+    trunk.paint_chest(scene, build, contrast, part("chest"))
+    bones.paint_ribs(scene, build, part("ribs"))
+    scene.layers.extend(body.spine)
     trunk.paint_muscles(scene, build.size, part("muscles"))
     hila = [kidney.hilum_mm for kidney in pair]
     organs.paint_vessels(scene, contrast, hila, part("vessels"))
+    fat_mm = 1.0 + 7.0 * build.visceral  # about the kidneys, held by their fascia
+    for kidney in pair:
+        scene.claim_field(kidney.space.field(kidney.outer - fat_mm))
     organs.paint_liver(scene, build, contrast, part("liver"))
-    organs.paint_spleen_stomach_pancreas(scene, build, contrast, part("spleen"))
-    organs.paint_colon(scene, build, contrast, part("colon"))
-    organs.paint_small_bowel(scene, build, contrast, part("bowel"))
+    organs.paint_spleen(scene, build, contrast, part("spleen"))
+    organs.paint_pancreas(scene, contrast, part("pancreas"))
+    gut.paint_stomach(scene, build, contrast, part("stomach"))
+    gut.paint_colon(scene, build, contrast, part("colon"))
+    gut.paint_small_bowel(scene, build, contrast, part("bowel"))
     layers = list(scene.layers)
     for kidney in pair:
         layers += parenchyma_layers(kidney, contrast, part(f"{kidney.side} inside"))
     for mass in grown:
         layers += mass.layers
-    texture = rough(part("texture"), scene.space, 3.0, 1.0)
-    return Canvas(layers, texture, axes)
+    rng = part("texture")
+    textures = [rough(rng, scene.space, wave_mm, 1.0) for wave_mm in (3.0, 7.0)]
+    return Canvas(layers, textures, axes)
 
 
 def scan(canvas: Canvas, build, rng) -> tuple[np.ndarray, dict]:

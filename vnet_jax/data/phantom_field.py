@@ -76,7 +76,9 @@ class Field:
         return out
 
     def trimmed(self, below_mm: float) -> Field | None:
-        """The box of the nodes under `below_mm`, two nodes wider; None if there are none."""
+        """The box of the nodes under `below_mm`, two wider; None if there are none."""
+        if not self.values.size:
+            return None
         spans = []
         for axis in range(3):
             rest = tuple(a for a in range(3) if a != axis)
@@ -142,15 +144,24 @@ class Space:
             out.append(slice(min(max(first, 0), n), max(min(last, n), 0)))
         return tuple(out)
 
-    def at(self, box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Atlas places (z, y, x) of the nodes of a box."""
-        return self.z[box], self.y[box], self.x[box]
-
-    def field(self, values: np.ndarray, box=(slice(None),) * 3) -> Field:
-        """A field from values on the nodes of a box."""
+    def part(self, box: tuple[slice, ...]) -> Space:
+        """The nodes of a box, as a space of their own (views)."""
+        out = object.__new__(Space)
+        out.step_mm = self.step_mm
         pairs = zip(self.start_mm, box, strict=True)
-        start = [s + self.step_mm * (b.start or 0) for s, b in pairs]
-        return Field(values, start, self.step_mm)
+        out.start_mm = tuple(s + self.step_mm * b.start for s, b in pairs)
+        out.z, out.y, out.x = (a[box] for a in self.at)
+        out.shape = out.z.shape
+        return out
+
+    @property
+    def at(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Atlas places (z, y, x) of the nodes."""
+        return self.z, self.y, self.x
+
+    def field(self, values: np.ndarray) -> Field:
+        """A field from values on the nodes."""
+        return Field(values, self.start_mm, self.step_mm)
 
 
 def ellipsoid(at, centre_mm, radii_mm) -> np.ndarray:
@@ -194,8 +205,8 @@ def stamp_tube(space: Space, into: np.ndarray, points_mm, radii_mm, reach_mm=9.0
         margin = max(r0, r1) + reach_mm
         box = space.box(np.minimum(p0, p1), np.maximum(p0, p1), margin)
         if all(b.stop > b.start for b in box):
-            part = into[box]
-            np.minimum(part, capsule(space.at(box), p0, p1, r0, r1), out=part)
+            sd = capsule(space.part(box).at, p0, p1, r0, r1)
+            np.minimum(into[box], sd, out=into[box])
 
 
 def smooth_line(points_mm, per_segment: int = 4) -> np.ndarray:

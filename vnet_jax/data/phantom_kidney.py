@@ -67,10 +67,7 @@ def draw_kidney(
     shape = np.ceil(2 * reach / step_mm).astype(int) + 1
     space = Space(centre - reach, step_mm, shape, warp)
     axes = axes_of(side, rng).astype(np.float32)
-    rel = [
-        a - np.float32(c)
-        for a, c in zip((space.z, space.y, space.x), centre, strict=True)
-    ]
+    rel = [a - np.float32(c) for a, c in zip(space.at, centre, strict=True)]
     u, v, w = (sum(r * e for r, e in zip(rel, row, strict=True)) for row in axes)
     bumps = rough(rng, space, 18.0, 1.1).on(*space.axes())
     bend = np.float32(rng.uniform(6, 14) / half[0] ** 2)
@@ -114,14 +111,9 @@ def pick_spot(kidney: Kidney, radius_mm, out, blocked: Field, rng) -> np.ndarray
 
 
 def ball(space: Space, centre, radius_mm, knobby, rng) -> np.ndarray:
-    """Distance to an irregular ball; `knobby` 0.1 for bumps of a tenth of its radius."""
+    """Distance to an irregular ball; knobby 0.1: bumps of a tenth of its radius."""
     radii = radius_mm * rng.normal(1.0, 0.09, 3).clip(0.8, 1.25)
-    at = [
-        a.reshape(s)
-        for a, s in zip(space.axes(), ((-1, 1, 1), (1, -1, 1), (1, 1, -1)), strict=True)
-    ]
-    at = np.broadcast_arrays(*at)
-    sd = ellipsoid(at, centre, radii)
+    sd = ellipsoid(space.at, centre, radii)
     if knobby:
         wave = max(0.75 * radius_mm, 5.0)
         sd = sd + rough(rng, space, wave, knobby * radius_mm).on(*space.axes())
@@ -136,29 +128,33 @@ def around(centre, radius_mm: float, step_mm: float) -> Space:
 
 
 def tumour_layers(
-    space, sd, shape, radius_mm, contrast: Contrast, rng
-) -> tuple[list, dict]:
-    """A tumour's layers: tissue, lively and dead parts; and what they are."""
-    kind, hu, texture = contrast.tumour(rng)
-    ml = 4 / 3 * np.pi * radius_mm**3 / 1000
-    layers = [Layer("tumour", shape, (Coat(0, hu, texture, 0.6),), "tumour")]
-    necrotic = bool(kind != "chromophobe" and rng.random() < min(0.12 + ml / 90, 0.75))
+    space: Space, sd, shape: Field, radius_mm, contrast: Contrast, rng
+) -> tuple[list[Layer], dict]:
+    """A tumour's layers: tissue, lively and dead parts; and what they are.
+
+    Args:
+        space: nodes around it.
+        sd: (D, H, W) distance to its surface on them, mm.
+        shape: the same as what decides its label, on nodes or on voxels.
+        radius_mm: of a ball of its volume.
+        contrast: HU of kinds in the patient's phase.
+        rng: draws kind, HU and inner structure.
+    """
+    kind, hu, texture_hu = contrast.tumour(rng)
+    volume_ml = 4 / 3 * np.pi * radius_mm**3 / 1000
+    necrotic = kind != "chromophobe" and rng.random() < min(0.12 + volume_ml / 90, 0.75)
+    layers = [Layer("tumour", shape, (Coat(0, hu, texture_hu, 0.6),), "tumour")]
     wave = max(0.55 * radius_mm, 5.0)
-    blobs = rough(rng, space, wave, 1.0).on(*space.axes())
+    blobs = rough(rng, space, wave, 1.0).on(*space.axes()) * np.float32(wave / 2)
     if kind == "clear cell":  # patches that take up more contrast
-        lively = np.maximum((0.7 - blobs) * wave * 0.5, sd + 1.5)
-        layers.append(
-            Layer("lively", space.field(lively), (Coat(0, hu + 28, 12, 3.0),))
-        )
+        lively = space.field(np.maximum(0.35 * wave - blobs, sd + 1.5))
+        layers.append(Layer("lively", lively, (Coat(0, hu + 28, 12, 3.0),)))
     if necrotic:
-        edge = rng.uniform(0.16, 0.32) * radius_mm
-        dead = np.maximum(sd + edge, (blobs + rng.uniform(-0.9, 0.1)) * wave * 0.5)
-        layers.append(
-            Layer(
-                "necrosis", space.field(dead), (Coat(0, rng.uniform(14, 32), 5, 3.0),)
-            )
-        )
-    return layers, {"kind": kind, "necrotic": necrotic}
+        edge, share = rng.uniform(0.16, 0.32) * radius_mm, rng.uniform(-0.45, 0.05)
+        dead = space.field(np.maximum(sd + edge, blobs + share * wave))
+        coat = Coat(0, rng.uniform(14, 32), 5, 3.0)
+        layers.append(Layer("necrosis", dead, (coat,)))
+    return layers, {"kind": kind, "necrotic": bool(necrotic)}
 
 
 def parenchyma_layers(kidney: Kidney, contrast: Contrast, rng) -> list[Layer]:
@@ -187,7 +183,7 @@ def pelvis_layers(kidney: Kidney, contrast: Contrast, rng) -> list[Layer]:
 
 
 def spread(kidney: Kidney, count: int, rng) -> np.ndarray:
-    """(count, 3) places well apart in the inner parenchyma, mm: the pyramids' middles."""
+    """(count, 3) places well apart in the inner parenchyma, mm, for the pyramids."""
     inside = np.argwhere((kidney.organ < -2) & (kidney.outer < -8))
     if not len(inside):
         return np.zeros((0, 3))
@@ -201,7 +197,7 @@ def spread(kidney: Kidney, count: int, rng) -> np.ndarray:
 
 
 def between(space: Space, spots: np.ndarray) -> np.ndarray:
-    """Distance of each node to the border between the cells of its nearest spots, mm."""
+    """Distance of each node to the border between the cells of the spots, mm."""
     first = np.full(space.shape, np.float32(1e3))
     second = first.copy()
     z, y, x = space.axes()

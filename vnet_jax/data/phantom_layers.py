@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vnet_jax.data.phantom_field import FAR_MM, Field, Space
+from vnet_jax.data.phantom_field import FAR_MM, Field, Space, rough
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,14 @@ class Coat:
         hu: mean HU.
         texture_hu: standard deviation of the blobs of about 6 mm in it.
         soft_mm: width of the edge beyond the scanner's own, mm.
+        strands_hu: what thin septa and small vessels add where they run.
     """
 
     depth_mm: float
     hu: float
     texture_hu: float = 0.0
     soft_mm: float = 0.0
+    strands_hu: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Layer:
         name: what it is, such as "liver".
         field: distance to the surface in mm, negative inside.
         coats: outermost first.
-        role: "kidney", "sinus", "tumour" or "cyst" where the layer decides labels.
+        role: "kidney", "tumour" or "cyst" where the layer decides labels, else "".
     """
 
     name: str
@@ -44,15 +46,15 @@ class Layer:
     role: str = ""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Scene:
-    """A body under construction: organs are placed one after the other.
+    """A body under construction, or a box of it: organs take their places in turn.
 
     Attributes:
-        space: the grid on which places are given out.
+        space: the nodes on which places are given out.
         cavity: (D, H, W) distance to the inner side of the trunk's wall, mm.
-        taken: (D, H, W) distance to what stands already, mm.
-        layers: what was placed.
+        taken: (D, H, W) distance to what stands already, mm; `claim` writes to it.
+        layers: what was painted; boxes share the list and the arrays of the whole.
     """
 
     space: Space
@@ -60,14 +62,16 @@ class Scene:
     taken: np.ndarray
     layers: list[Layer] = field(default_factory=list)
 
-    def free(self, sd: np.ndarray, box, gap_mm: float, wall_mm: float = 2.0):
-        """Cuts a shape back to `gap_mm` from what stands and `wall_mm` from the wall."""
-        cut = np.maximum(sd, np.float32(gap_mm) - self.taken[box])
-        return np.maximum(cut, self.cavity[box] + np.float32(wall_mm))
+    def around(self, low_mm, high_mm, margin_mm: float = 14.0) -> Scene:
+        """The box between two corners in atlas mm; empty outside the picture."""
+        box = self.space.box(low_mm, high_mm, margin_mm)
+        return Scene(
+            self.space.part(box), self.cavity[box], self.taken[box], self.layers
+        )
 
-    def claim(self, sd: np.ndarray, box) -> None:
+    def claim(self, sd: np.ndarray) -> None:
         """Marks the place of a shape as taken."""
-        np.minimum(self.taken[box], sd, out=self.taken[box])
+        np.minimum(self.taken, sd, out=self.taken)
 
     def claim_field(self, shape: Field) -> None:
         """Marks the place of a shape that lies on a grid of its own as taken."""
@@ -75,24 +79,28 @@ class Scene:
             s + shape.step_mm * (n - 1)
             for s, n in zip(shape.start_mm, shape.values.shape, strict=True)
         ]
-        box = self.space.box(shape.start_mm, high, margin_mm=-self.space.step_mm)
-        if all(b.stop > b.start for b in box):
-            axes = zip(self.space.axes(), box, strict=True)
-            self.claim(shape.on(*(axis[b] for axis, b in axes)), box)
+        box = self.space.box(shape.start_mm, high, -self.space.step_mm)
+        part = self.space.part(box)
+        np.minimum(self.taken[box], shape.on(*part.axes()), out=self.taken[box])
 
-    def paint(self, name, sd, box, coats) -> None:
-        """Adds a layer, if any of it is in the picture."""
-        trimmed = self.space.field(sd, box).trimmed(4.0)
+    def paint(self, name: str, sd: np.ndarray, *coats: Coat) -> None:
+        """Adds a layer over the earlier ones, if any of it is in the picture."""
+        trimmed = self.space.field(sd).trimmed(4.0)
         if trimmed is not None:
-            self.layers.append(Layer(name, trimmed, tuple(coats)))
+            self.layers.append(Layer(name, trimmed, coats))
 
-    def place(self, name, sd, box, coats, gap_mm=2.0, wall_mm=2.0) -> np.ndarray:
-        """Cuts a shape free of the others, paints it and takes its place."""
-        sd = self.free(sd, box, gap_mm, wall_mm)
-        self.paint(name, sd, box, coats)
-        self.claim(sd, box)
+    def place(self, name, sd, *coats: Coat, gap_mm=1.5, wall_mm=2.0) -> np.ndarray:
+        """Cuts a shape free of what stands and of the wall, paints and claims it."""
+        sd = np.maximum(sd, np.float32(gap_mm) - self.taken)
+        sd = np.maximum(sd, self.cavity + np.float32(wall_mm))
+        self.paint(name, sd, *coats)
+        self.claim(sd)
         return sd
 
     def blank(self) -> np.ndarray:
         """(D, H, W) of "far outside", for tubes to be stamped into."""
         return np.full(self.space.shape, FAR_MM, np.float32)
+
+    def bumps(self, rng, wave_mm: float, size_mm: float) -> np.ndarray:
+        """(D, H, W) smooth random numbers that make a surface irregular, mm."""
+        return rough(rng, self.space, wave_mm, size_mm).on(*self.space.axes())

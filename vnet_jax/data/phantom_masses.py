@@ -30,11 +30,11 @@ class Mass:
     facts: dict
 
 
-def draw_pair(scene: Scene, warp, size: float, stream) -> list[Kidney]:
+def draw_pair(step_mm: float, warp, size: float, stream) -> list[Kidney]:
     """Two kidneys, sometimes one.
 
     Args:
-        scene: where they take their place.
+        step_mm: distance of the nodes.
         warp: the patient's own deformation.
         size: of the skeleton.
         stream: name of a part -> its random numbers.
@@ -43,15 +43,11 @@ def draw_pair(scene: Scene, warp, size: float, stream) -> list[Kidney]:
     sides = ["left", "right"]
     if rng.random() < ONE_KIDNEY:
         sides.remove(str(rng.choice(sides)))
-    step = fine_step_mm(scene)
-    pair = [organ.draw_kidney(s, size, warp, step, stream(s)) for s in sides]
-    for kidney in pair:
-        scene.claim_field(kidney.space.field(kidney.outer))
-    return pair
+    return [organ.draw_kidney(s, size, warp, step_mm, stream(s)) for s in sides]
 
 
 def fine_step_mm(scene: Scene) -> float:
-    """Distance of the nodes for what is smaller than an organ: 2 mm or a little more."""
+    """Distance of the nodes for what is smaller than an organ: 2 mm or more."""
     return max(2.0, 0.66 * scene.space.step_mm)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft
 
 from vnet_jax.data.phantom_field import Field, along
-from vnet_jax.data.phantom_layers import Layer
+from vnet_jax.data.phantom_layers import Coat, Layer
 
 #: Outside of the reconstructed circle, as scanners pad it.
 PADDING_HU = -1024.0
@@ -51,10 +51,10 @@ class Canvas:
         edge_mm: width of an edge in the image: a voxel, or the scanner's own blur.
     """
 
-    def __init__(self, layers: Sequence[Layer], texture: Field, axes):
+    def __init__(self, layers: Sequence[Layer], textures: Sequence[Field], axes):
         self.z_mm, self.y_mm, self.x_mm = axes
         self.edge_mm = 1.15 * max(float(self.x_mm[1] - self.x_mm[0]), 1.0)
-        self._texture = Window(texture, self.y_mm, self.x_mm)
+        self._textures = [Window(t, self.y_mm, self.x_mm) for t in textures]
         self._layers = [(la, Window(la.field, self.y_mm, self.x_mm)) for la in layers]
 
     @property
@@ -65,24 +65,36 @@ class Canvas:
     def slice_hu(self, z_mm: float) -> np.ndarray:
         """(H, W) float32 HU at a height, without noise."""
         hu = np.full(self.shape[1:], AIR_HU, np.float32)
-        texture = np.zeros(self.shape[1:], np.float32)
-        blobs = self._texture.plane(z_mm)
-        if blobs is not None:
-            texture[self._texture.box] = blobs
+        blobs, threads = (self._noise(t, z_mm) for t in self._textures)
+        # Thin sheets where the noise passes through 0, here and there.
+        strands = np.exp(-((threads * np.float32(4)) ** 2))
+        strands *= np.clip(threads + blobs, 0, 2)
         for layer, window in self._layers:
-            sd = window.plane(z_mm)
+            sd, box = window.plane(z_mm), window.box
             if sd is not None and sd.min() < self.edge_mm:
-                self._coat(hu[window.box], texture[window.box], sd, layer.coats)
+                for coat in layer.coats:
+                    self._paint(hu[box], sd, coat, blobs[box], strands[box])
         return hu
 
-    def _coat(self, hu, texture, sd, coats) -> None:
-        """Paints the coats of one layer over `hu`, in place."""
-        for coat in coats:
-            width = np.float32(self.edge_mm + coat.soft_mm)
-            share = np.float32(0.5) - (sd + np.float32(coat.depth_mm)) / width
-            np.clip(share, 0, 1, out=share)
-            new = texture * np.float32(coat.texture_hu) + np.float32(coat.hu)
-            hu += share * (new - hu)
+    def _noise(self, window: Window, z_mm: float) -> np.ndarray:
+        out = np.zeros(self.shape[1:], np.float32)
+        plane = window.plane(z_mm)
+        if plane is not None:
+            out[window.box] = plane
+        return out
+
+    def _paint(self, hu, sd, coat: Coat, blobs, strands) -> None:
+        """Paints a coat over `hu`, in place."""
+        width = np.float32(self.edge_mm + coat.soft_mm)
+        share = np.float32(0.5) - (sd + np.float32(coat.depth_mm)) / width
+        np.clip(share, 0, 1, out=share)
+        new = np.float32(coat.hu) - hu
+        if coat.texture_hu:
+            new += np.float32(coat.texture_hu) * blobs
+        if coat.strands_hu:
+            new += np.float32(coat.strands_hu) * strands
+        share *= new
+        hu += share
 
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels, and which mass a voxel belongs to, (D, H, W) uint8 both.
