@@ -209,6 +209,10 @@ def test_10_a_window_is_doubtful(put, hu, window):
     warned(nifti.read_ct(put(hu.clip(*window))), "clipped")
 
 
+def test_10_more_bone_than_a_body_has_is_doubtful(put, hu):
+    warned(nifti.read_ct(put(-hu)), "as dense as hard bone")
+
+
 def test_10_a_small_field_of_view_without_air_is_a_ct(put):
     rng = np.random.default_rng(3)
     array = rng.normal(45, 20, (40, 40, 40))

@@ -243,7 +243,6 @@ def test_argmax_on_whole_voxels_is_a_paste(start, monkeypatch):
     source = Grid((12, 10, 40), KITS)
     grid = source.crop(start, (8, 9, 16))
     p = probabilities(grid)
-    general = on_whole = None
     with monkeypatch.context() as patched:
         patched.setattr(resample, "sample", None)
         on_whole = argmax_on_grid(p, grid, source)

@@ -73,7 +73,11 @@ def check_hu(hu: np.ndarray, path=None) -> list[str]:
     reason = _no_hu(voxels, high - low)
     if reason:
         raise InputError(path, f"no Hounsfield units ({reason}): {found}", EXPORT)
-    return [f"perhaps clipped: {found}"] if _clipped(voxels, low, high) else []
+    doubts = [f"perhaps clipped: {found}"] if _clipped(voxels, low, high) else []
+    dense = _share(voxels, *SOFT_SHIFTED_HU)
+    if dense > MOST_DENSE_BONE:
+        doubts.append(f"{dense:.0%} of the voxels are as dense as hard bone: {found}")
+    return doubts
 
 
 def _no_hu(voxels: np.ndarray, span: float) -> str:
