@@ -2,13 +2,14 @@
 
     python bin/phantom.py --out data/phantoms --n 20
 
-The same seed gives the
+With --labels it paints CTs around given label maps instead. The same seed gives the
 same files, whatever --workers. Stopped, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -18,20 +19,27 @@ from vnet_jax.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", None, "folder of the data set", required=True)
-flags.DEFINE_integer("n", 20, "cases", 1)
+flags.DEFINE_integer("n", 20, "cases; with --labels, the first so many maps", 1)
+flags.DEFINE_string("labels", "", "KiTS19 tree of segmentation.nii.gz to paint around")
 flags.DEFINE_string("spacing", "3,0.78162497,0.78162497", "z,y,x in mm")
 flags.DEFINE_integer("seed", 0, "of the data set", 0)
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each up to 1 GB", 1)
 
 
 def main(argv: list[str]) -> int:
-    """Writes the cases that are missing and says where they are."""
+    """Writes what is missing and says where it is; status 2 when a map was refused."""
     del argv
-    recipes = phantom_files.drawn_recipes(FLAGS.n, FLAGS.seed, _spacing())
-    written = phantom_files.write_cases(FLAGS.out, recipes, FLAGS.workers)
-    kept = len(recipes) - written
-    print(f"{len(recipes)} synthetic cases in {Path(FLAGS.out)} ({kept} were there)")
-    return 0
+    if FLAGS.labels:
+        recipes = phantom_files.painted_recipes(FLAGS.labels, FLAGS.n, FLAGS.seed)
+    else:
+        recipes = phantom_files.drawn_recipes(FLAGS.n, FLAGS.seed, _spacing())
+    written, refused = phantom_files.write_cases(FLAGS.out, recipes, FLAGS.workers)
+    for error in refused:
+        print(f"refused: {error}", file=sys.stderr)
+    whole = len(recipes) - len(refused)
+    kept = whole - written
+    print(f"{whole} synthetic cases in {Path(FLAGS.out)}, {kept} of them from before")
+    return 2 if refused else 0
 
 
 def _spacing() -> tuple[float, float, float]:

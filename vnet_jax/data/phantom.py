@@ -1,28 +1,24 @@
 """Synthetic abdominal CTs with kidneys, tumours and cysts: the story of one case.
 
 A patient's build and the phase of the contrast are drawn; the trunk and the spine are
-set up; kidneys take their places and tumours grow on them; the other organs fill what
-is left, so that nothing overlaps; then the voxels are painted, slice by slice.
+set up; kidneys take their places and tumours grow on them, or come from a label map;
+the other organs fill what is left, so that nothing overlaps; then the voxels are
+painted, slice by slice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from vnet_jax.ct.geometry import Grid
-from vnet_jax.data import phantom_bones as bones
-from vnet_jax.data import phantom_gut as gut
-from vnet_jax.data import phantom_masses as masses_
-from vnet_jax.data import phantom_organs as organs
+from vnet_jax.data import phantom_labels as given
+from vnet_jax.data import phantom_masses as masses
 from vnet_jax.data import phantom_trunk as trunk
+from vnet_jax.data.phantom_body import empty_body, fill
 from vnet_jax.data.phantom_contrast import draw_contrast
-from vnet_jax.data.phantom_field import FAR_MM, Field, Space, rough
-from vnet_jax.data.phantom_kidney import parenchyma_layers
-from vnet_jax.data.phantom_layers import Layer, Scene
 from vnet_jax.data.phantom_paint import Canvas, noise_level, paint
 
 #: In-plane field of view at the spacing asked for, mm: 512 voxels of 0.78.
@@ -63,17 +59,60 @@ def draw_case(seed, spacing_mm=(3.0, 0.78162497, 0.78162497), extent_mm=None):
     build, contrast = trunk.draw_build(part("build")), draw_contrast(part("contrast"))
     axes, grid = _field_of_view(build, spacing_mm, extent_mm, part("field"))
     body = empty_body(build, axes, part)
-    room, step_mm = masses_.free_room(body.scene), masses_.fine_step_mm(body.scene)
-    pair = masses_.draw_pair(step_mm, body.warp, build.size, part)
-    grown = masses_.draw_cysts(pair, room, step_mm, part("cysts"))
-    grown += masses_.draw_tumours(pair, contrast, room, step_mm, part("tumours"))
+    room, step_mm = masses.free_room(body.scene), masses.fine_step_mm(body.scene)
+    pair = masses.draw_pair(step_mm, body.warp, build.size, part)
+    grown = masses.draw_cysts(pair, room, step_mm, part("cysts"))
+    grown += masses.draw_tumours(pair, contrast, room, step_mm, part("tumours"))
     canvas = fill(body, build, contrast, pair, grown, axes, part)
     labels, owner = canvas.labels()
     ct, noise = scan(canvas, build, part("scan"))
     cysts = np.isin(owner, _numbers(grown, "cyst")).astype(np.uint8)
-    facts = {"seed": [int(s) for s in np.atleast_1d(seed)], "noise": noise}
-    facts |= describe(build, contrast, grid, pair, grown, ct, labels, owner)
-    return ct, labels, cysts, grid, facts
+    record = {"seed": _seed(seed), "noise": noise, **_drawn(build, contrast)}
+    record |= _seen(grid, pair, grown, ct, labels, owner)
+    return ct, labels, cysts, grid, record
+
+
+def paint_labels(labels: np.ndarray, spacing_mm, seed):
+    """Draws a patient around a label map, which stays as it is, and scans him.
+
+    Args:
+        labels: (D, H, W) 0, 1 kidney, 2 tumour; the indices grow to the feet, the back,
+            the left.
+        spacing_mm: (z, y, x).
+        seed: an int or a sequence of ints.
+
+    Returns:
+        ct: (D, H, W) int16 HU.
+        cysts: (D, H, W) uint8, 1 in cysts, which lie within label 1.
+        record: what was drawn, for JSON.
+    """
+    part = partial(stream, seed)
+    contrast = draw_contrast(part("contrast"))
+    build, axes = given.fit(labels, spacing_mm, part("build"))
+    body = given.widened(empty_body(build, axes, part), build, labels, axes)
+    room, step_mm = masses.free_room(body.scene), masses.fine_step_mm(body.scene)
+    kidneys = given.groups(labels, axes)
+    pair = [given.kidney_from(labels, axes, group, step_mm) for group in kidneys]
+    grown = masses.draw_cysts(pair, room, step_mm, part("cysts"), inside=True)
+    cyst_count, owner = len(grown), np.zeros(labels.shape, np.uint8)
+    for group, kidney in zip(kidneys, pair, strict=True):
+        first, rng = len(grown) + 1, part(f"{kidney.side} tumours")
+        grown += given.tumours_from(
+            labels, axes, group, kidney, contrast, owner, first, rng
+        )
+    canvas = fill(body, build, contrast, pair, grown, axes, part)
+    drawn = canvas.labels()[1]
+    cysts = (drawn > 0) & (drawn <= cyst_count) & (labels == 1)
+    owner[cysts] = drawn[cysts]
+    ct, noise = scan(canvas, build, part("scan"))
+    grid = kits_grid(labels.shape, spacing_mm)
+    record = {"seed": _seed(seed), "noise": noise, **_drawn(build, contrast)}
+    record |= _seen(grid, pair, grown, ct, labels, owner)
+    return ct, cysts.astype(np.uint8), record
+
+
+def _seed(seed) -> list[int]:
+    return [int(s) for s in np.atleast_1d(seed)]
 
 
 def _field_of_view(build, spacing_mm, extent_mm, rng):
@@ -99,85 +138,6 @@ def _field_of_view(build, spacing_mm, extent_mm, rng):
     return axes, kits_grid(shape, spacing)
 
 
-@dataclass(frozen=True, eq=False)
-class Body:
-    """A trunk before its organs.
-
-    Attributes:
-        scene: where they will take their places.
-        warp: the patient's own deformation, three fields in mm.
-        outer: (D, H, W) distance to the outer side of the muscles, mm.
-        skin: distance to the skin.
-        spine: its layers.
-    """
-
-    scene: Scene
-    warp: list[Field]
-    outer: np.ndarray
-    skin: np.ndarray
-    spine: list[Layer]
-
-
-def empty_body(build, axes, part) -> Body:
-    """The trunk with its spine: a scene to place organs in.
-
-    Args:
-        build: the patient's.
-        axes: places of the voxels, mm.
-        part: name -> random numbers.
-
-    """
-    step = float(np.clip(2 * (axes[2][1] - axes[2][0]), 3.0, 5.0))
-    start = [a[0] - 2 * step for a in axes]
-    shape = [int(np.ceil((a[-1] - a[0]) / step)) + 5 for a in axes]
-    bare = Space(start, step, shape)
-    rng = part("warp")
-    warp = [rough(rng, bare, 45.0, size_mm) for size_mm in (3.5, 3.5, 4.0)]
-    space = Space(start, step, shape, warp)
-    cavity, outer, skin = trunk.surfaces(space, build)
-    scene = Scene(space, cavity, np.full(space.shape, FAR_MM, np.float32))
-    low = np.array([start[0], -30 * build.size, -62 * build.size])
-    high = np.array([start[0] + step * shape[0], 95 * build.size, 62 * build.size])
-    fine = max(2.0, 0.66 * step)
-    count = np.ceil((high - low) / fine).astype(int)
-    around_spine = Space(low, fine, count, warp)
-    spine = bones.paint_spine(scene, around_spine, build.size, part("spine"))
-    return Body(scene, warp, outer, skin, spine)
-
-
-def fill(body: Body, build, contrast, pair, grown, axes, part) -> Canvas:
-    """Places all other organs around kidneys and masses; the canvas to paint on."""
-    scene = body.scene
-    for mass in grown:
-        scene.claim_field(mass.layers[0].field)
-    for kidney in pair:
-        scene.claim_field(kidney.space.field(kidney.outer))
-    trunk.paint_trunk(scene, body.outer, body.skin, build, part("wall"))
-    trunk.paint_chest(scene, build, contrast, part("chest"))
-    bones.paint_ribs(scene, build, part("ribs"))
-    scene.layers.extend(body.spine)
-    trunk.paint_muscles(scene, build.size, part("muscles"))
-    hila = [kidney.hilum_mm for kidney in pair]
-    organs.paint_vessels(scene, contrast, hila, part("vessels"))
-    fat_mm = 1.0 + 7.0 * build.visceral  # about the kidneys, held by their fascia
-    for kidney in pair:
-        scene.claim_field(kidney.space.field(kidney.outer - fat_mm))
-    organs.paint_liver(scene, build, contrast, part("liver"))
-    organs.paint_spleen(scene, build, contrast, part("spleen"))
-    organs.paint_pancreas(scene, contrast, part("pancreas"))
-    gut.paint_stomach(scene, build, contrast, part("stomach"))
-    gut.paint_colon(scene, build, contrast, part("colon"))
-    gut.paint_small_bowel(scene, build, contrast, part("bowel"))
-    layers = list(scene.layers)
-    for kidney in pair:
-        layers += parenchyma_layers(kidney, contrast, part(f"{kidney.side} inside"))
-    for mass in grown:
-        layers += mass.layers
-    rng = part("texture")
-    textures = [rough(rng, scene.space, wave_mm, 1.0) for wave_mm in (3.0, 7.0)]
-    return Canvas(layers, textures, axes)
-
-
 def scan(canvas: Canvas, build, rng) -> tuple[np.ndarray, dict]:
     """Paints the CT with the noise of a scan of this body; says how noisy it is."""
     sigma_hu = float(rng.uniform(8, 16) * (build.width_mm / 330) ** 1.5)
@@ -193,20 +153,28 @@ def _numbers(grown, role: str) -> list[int]:
     return [k for k, m in enumerate(grown, 1) if m.layers[0].role == role]
 
 
-def describe(build, contrast, grid, pair, grown, ct, labels, owner) -> dict:
-    """What was drawn and what of it is in the picture, for `case.json`.
+def _drawn(build, contrast) -> dict:
+    """What was drawn, for `case.json`."""
+    return {
+        "synthetic": True,
+        "contrast_phase": contrast.phase,
+        "organs_hu": _rounded(contrast.hu),
+        "build": _rounded(vars(build) | {"width_mm": build.width_mm}),
+    }
 
-    Args:
-        build, contrast, grid, pair, grown: what was drawn.
-        ct: (D, H, W) int16 HU.
-        labels: (D, H, W) 0, 1, 2.
-        owner: (D, H, W) number of the mass at each voxel, from 1 in the order of
-            `grown`; 0 elsewhere.
+
+def _seen(grid, pair, grown, ct, labels, owner) -> dict:
+    """What of the kidneys and masses is in the picture, for `case.json`.
+
+    `owner` (D, H, W) has the number of the mass at each voxel, from 1 in the order of
+    `grown`, 0 elsewhere.
     """
-    voxels = np.bincount(owner.ravel(), minlength=len(grown) + 1)
-    sums = np.bincount(owner.ravel(), ct.ravel(), minlength=len(grown) + 1)
+    masses_at = np.flatnonzero(owner)
+    numbers = owner.ravel()[masses_at]
+    voxels = np.bincount(numbers, minlength=len(grown) + 1)
+    sums = np.bincount(numbers, ct.ravel()[masses_at], minlength=len(grown) + 1)
 
-    def seen(role):
+    def those(role):
         return [
             {
                 "volume_ml": round(float(voxels[k]) * grid.voxel_ml, 3),
@@ -219,16 +187,12 @@ def describe(build, contrast, grid, pair, grown, ct, labels, owner) -> dict:
 
     kidney_ml = float((labels == 1).sum()) * grid.voxel_ml
     return {
-        "synthetic": True,
         "spacing_mm": list(grid.spacing_mm),
         "shape": list(grid.shape),
-        "contrast_phase": contrast.phase,
-        "organs_hu": _rounded(contrast.hu),
-        "build": _rounded(vars(build) | {"width_mm": build.width_mm}),
         "kidneys": [kidney.side for kidney in pair],
         "kidney_ml": round(kidney_ml, 2),
-        "tumours": seen("tumour"),
-        "cysts": seen("cyst"),
+        "tumours": those("tumour"),
+        "cysts": those("cyst"),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -11,14 +12,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from vnet_jax.ct.nifti import write_image, write_mask
+from vnet_jax.ct.geometry import from_canonical, to_canonical
+from vnet_jax.ct.nifti import read_labels, write_image, write_mask
 from vnet_jax.data.files import PART, write_json
-from vnet_jax.data.phantom import draw_case
+from vnet_jax.data.phantom import draw_case, paint_labels
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 
@@ -34,21 +34,56 @@ class Recipe:
     Attributes:
         id: its folder, such as case_00000.
         seed: (seed of the data set, number of the case).
-        spacing_mm: (z, y, x), without a label map.
-        labels: the label map to paint around, or "".
-        version: of the drawing.
+        spacing_mm: (z, y, x), or None with a label map, which has its own.
+        labels_sha256: of the file of the label map to paint around, or "".
+        labels: that file.
     """
 
     id: str
     seed: tuple[int, int]
-    spacing_mm: tuple[float, float, float] | None
-    labels: str = ""
-    version: int = VERSION
+    spacing_mm: tuple[float, float, float] | None = None
+    labels_sha256: str = ""
+    labels: Path | None = None
+
+    def facts(self) -> dict:
+        """What the voxels follow from, for JSON."""
+        return {
+            "version": VERSION,
+            "seed": list(self.seed),
+            "spacing_mm": self.spacing_mm and list(self.spacing_mm),
+            "labels_sha256": self.labels_sha256,
+        }
+
+
+def drawn_recipes(count: int, seed: int, spacing_mm: Sequence[float]) -> list[Recipe]:
+    """Recipes of `count` patients, case_00000 and on."""
+    spacing = tuple(float(s) for s in spacing_mm)
+    return [Recipe(f"case_{k:05d}", (seed, k), spacing) for k in range(count)]
+
+
+def painted_recipes(root: str | Path, count: int, seed: int) -> list[Recipe]:
+    """Recipes for the first `count` label maps of a KiTS19 tree, by name.
+
+    Raises:
+        InputError: no such folder, or no label map in it.
+    """
+    root, recipes = Path(root), []
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        files = (folder / name for name in ("segmentation.nii.gz", "segmentation.nii"))
+        file = next((file for file in files if file.is_file()), None)
+        if file is not None and len(recipes) < count:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            seeds = (seed, len(recipes))
+            recipes.append(Recipe(folder.name, seeds, None, digest, file))
+    if not recipes:
+        wrong = "holds no case_*/segmentation.nii.gz"
+        raise InputError(root, wrong, "pass --labels=DIR, a KiTS19 tree of label maps")
+    return recipes
 
 
 def write_cases(
     out: str | Path, recipes: Sequence[Recipe], workers: int = 1, shown: bool = True
-) -> int:
+) -> tuple[int, list[InputError]]:
     """Writes the cases that are not there yet, each whole or not at all.
 
     Args:
@@ -58,25 +93,27 @@ def write_cases(
         shown: whether to show progress.
 
     Returns:
-        How many were written; the others were there.
+        How many were written, and one InputError for each label map that is bad; the
+        other cases were there.
 
     Raises:
-        InputError: the folder cannot be written, a label map is bad, or a worker died.
+        InputError: the folder cannot be written, or a worker died.
     """
-    out = Path(out)
+    out, refused = Path(out), []
     try:
         out.mkdir(parents=True, exist_ok=True)
         missing = [recipe for recipe in recipes if not is_there(out, recipe)]
         with Progress(len(missing), "phantoms", "case", shown) as progress:
-            for name in _written(out, missing, min(workers, len(missing))):
+            for name, wrong in _outcomes(out, missing, min(workers, len(missing))):
                 progress.advance(name)
+                refused += [InputError(*wrong)] if wrong else []
     except OSError as error:
         wrong = f"cannot be written: {error.strerror or error}"
         raise InputError(out, wrong, "make room or name another --out") from error
     except BrokenProcessPool:
         wrong = "a worker died, most likely for want of memory"
         raise InputError(out, wrong, "start again with fewer --workers") from None
-    return len(missing)
+    return len(missing) - len(refused), sorted(refused, key=str)
 
 
 def is_there(out: Path, recipe: Recipe) -> bool:
@@ -84,23 +121,32 @@ def is_there(out: Path, recipe: Recipe) -> bool:
     folder = out / recipe.id
     try:
         facts = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-        same = facts["recipe"] == json.loads(json.dumps(asdict(recipe)))
+        same = facts["recipe"] == recipe.facts()
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return same and all((folder / name).is_file() for name in FILES)
 
 
-def _written(out: Path, recipes: Sequence[Recipe], workers: int) -> Iterator[str]:
+def _outcomes(out: Path, recipes: Sequence[Recipe], workers: int) -> Iterator[tuple]:
+    """(id, None or the parts of an InputError) of each case, as they come."""
     if workers <= 1:
-        yield from (write_case(out, recipe) for recipe in recipes)
+        yield from (_attempt(out, recipe) for recipe in recipes)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        futures = [pool.submit(write_case, out, recipe) for recipe in recipes]
+        futures = [pool.submit(_attempt, out, recipe) for recipe in recipes]
         yield from (future.result() for future in as_completed(futures))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _attempt(out: Path, recipe: Recipe) -> tuple[str, tuple | None]:
+    try:
+        write_case(out, recipe)
+    except InputError as error:
+        return recipe.id, (error.path, error.wrong, error.remedy)
+    return recipe.id, None
 
 
 def _start_worker() -> None:
@@ -114,9 +160,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def write_case(out: Path, recipe: Recipe) -> str:
-    """Draws one case into a folder beside its place, then renames it; its id."""
-    ct, labels, cysts, grid, facts = _draw(recipe)
+def write_case(out: Path, recipe: Recipe) -> None:
+    """Draws one case into a folder beside its place, then renames it.
+
+    Raises:
+        InputError: the label map is bad.
+        OSError: the folder cannot be written.
+    """
+    ct, labels, cysts, grid, record = _draw(recipe)
     part = out / f".{recipe.id}{PART}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -124,20 +175,20 @@ def write_case(out: Path, recipe: Recipe) -> str:
         write_image(part / "imaging.nii.gz", ct, grid)
         write_mask(part / "segmentation.nii.gz", labels, grid)
         write_mask(part / "cysts.nii.gz", cysts, grid)
-        write_json(part / "case.json", {**facts, "recipe": asdict(recipe)})
+        write_json(part / "case.json", {**record, "recipe": recipe.facts()})
         if (out / recipe.id).exists():  # of another recipe, or incomplete
             shutil.rmtree(out / recipe.id)
         os.replace(part, out / recipe.id)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return recipe.id
 
 
-def _draw(recipe: Recipe):
-    return draw_case(recipe.seed, recipe.spacing_mm)
-
-
-def drawn_recipes(count: int, seed: int, spacing_mm) -> list[Recipe]:
-    """Recipes of `count` patients, case_00000 and on."""
-    spacing = tuple(float(s) for s in np.asarray(spacing_mm))
-    return [Recipe(f"case_{k:05d}", (seed, k), spacing) for k in range(count)]
+def _draw(recipe: Recipe) -> tuple:
+    """CT, labels, cysts, grid and record of a recipe."""
+    if recipe.labels is None:
+        return draw_case(recipe.seed, recipe.spacing_mm)
+    given = read_labels(recipe.labels, allowed=(0, 1, 2)).volume
+    volume, grid = to_canonical(given), given.grid
+    ct, cysts, record = paint_labels(volume.array, volume.grid.spacing_mm, recipe.seed)
+    ct, cysts = (from_canonical(array, grid) for array in (ct, cysts))
+    return ct, given.array, cysts, grid, record

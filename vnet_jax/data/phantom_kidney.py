@@ -8,7 +8,7 @@ import numpy as np
 
 from vnet_jax.data.phantom_contrast import Contrast
 from vnet_jax.data.phantom_field import Field, Space, ellipsoid, rough, united
-from vnet_jax.data.phantom_layers import Coat, Layer
+from vnet_jax.data.phantom_layers import Coat, Layer, Raster
 
 #: KiTS19: tumours of 0.82 to 1464 ml, median 30; here 1 to 300.
 TUMOUR_ML = (1.0, 300.0, 30.0)
@@ -27,6 +27,7 @@ class Kidney:
         organ: distance to the parenchyma: outline without sinus.
         lateral: (D, H, W) place along the axis from the hilum to the flank, mm.
         hilum_mm: where its vessels enter, mm.
+        shape: what decides its label: the organ on nodes, or a label's voxels.
     """
 
     side: str
@@ -37,6 +38,7 @@ class Kidney:
     organ: np.ndarray
     lateral: np.ndarray
     hilum_mm: np.ndarray
+    shape: Field | Raster
 
 
 def axes_of(side: str, rng: np.random.Generator) -> np.ndarray:
@@ -78,7 +80,8 @@ def draw_kidney(
     sinus = ellipsoid((u, v, w), (0, 0, shift), hollow) + ragged
     organ = -united(-outer, sinus, 4.0)
     hilum = centre + size * np.array([0, -7, -15 * out])
-    return Kidney(side, space, centre, outer, sinus, organ, w, hilum)
+    shape = space.field(organ)
+    return Kidney(side, space, centre, outer, sinus, organ, w, hilum, shape)
 
 
 def draw_volume_ml(rng: np.random.Generator) -> float:
@@ -161,10 +164,11 @@ def parenchyma_layers(kidney: Kidney, contrast: Contrast, rng) -> list[Layer]:
     """Cortex, pyramids, renal pelvis and calyces of a kidney."""
     hu, space = contrast.hu, kidney.space
     cortex = Coat(0, hu["cortex"], 7)
+    sinus = space.field(np.maximum(kidney.sinus, kidney.outer + 2))
     layers = [
-        Layer("sinus fat", space.field(kidney.sinus), (Coat(0, -82, 14),), "sinus"),
-        *pelvis_layers(kidney, contrast, rng),
-        Layer(f"{kidney.side} kidney", space.field(kidney.organ), (cortex,), "kidney"),
+        Layer("sinus fat", sinus, (Coat(0, -82, 14),)),
+        pelvis_layer(kidney, contrast, rng),
+        Layer(f"{kidney.side} kidney", kidney.shape, (cortex,), "kidney"),
     ]
     deep = np.maximum(kidney.outer + rng.uniform(5.0, 7.5), kidney.organ + 1.2)
     spots = spread(kidney, 16, rng)
@@ -174,12 +178,12 @@ def parenchyma_layers(kidney: Kidney, contrast: Contrast, rng) -> list[Layer]:
     return [*layers, Layer("medulla", space.field(pyramids), (coat,))]
 
 
-def pelvis_layers(kidney: Kidney, contrast: Contrast, rng) -> list[Layer]:
+def pelvis_layer(kidney: Kidney, contrast: Contrast, rng) -> Layer:
     """Urine in the sinus: a pelvis in its middle and calyces towards the pyramids."""
     blobs = rough(rng, kidney.space, 8.0, 2.6).on(*kidney.space.axes())
     urine = np.maximum(kidney.sinus + rng.uniform(3.0, 5.5) + blobs, 1.0 - kidney.organ)
-    coats = (Coat(0, contrast.hu["pelvis"], 4, 1.0),)
-    return [Layer("urine", kidney.space.field(urine), coats)]
+    coat = Coat(0, contrast.hu["pelvis"], 4, 1.0)
+    return Layer("urine", kidney.space.field(urine), (coat,))
 
 
 def spread(kidney: Kidney, count: int, rng) -> np.ndarray:

@@ -30,6 +30,21 @@ class Coat:
 
 
 @dataclass(frozen=True, eq=False)
+class Raster:
+    """A shape given on voxels, as a label map has it.
+
+    Attributes:
+        values: (d, h, w) float32, about the distance to its surface, negative inside.
+        start: voxel index (z, y, x) of values[0, 0, 0] on the picture's grid.
+        z_mm: (D,) places of the picture's slices.
+    """
+
+    values: np.ndarray
+    start: tuple[int, int, int]
+    z_mm: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A shape and its coats; later layers are painted over earlier ones.
 
@@ -41,7 +56,7 @@ class Layer:
     """
 
     name: str
-    field: Field
+    field: Field | Raster
     coats: tuple[Coat, ...]
     role: str = ""
 

@@ -24,10 +24,12 @@ class Mass:
     Attributes:
         layers: its shape, with the role "tumour" or "cyst", then what is inside it.
         facts: what was drawn: side, centre, kind, necrotic, exophytic.
+        place: distance to its surface, for the others to keep off.
     """
 
     layers: list[Layer]
     facts: dict
+    place: Field
 
 
 def draw_pair(step_mm: float, warp, size: float, stream) -> list[Kidney]:
@@ -75,7 +77,7 @@ def _tumour(pair, k: int, contrast: Contrast, room: Field, step_mm, rng) -> Mass
     shape = space.field(sd)
     layers, facts = organ.tumour_layers(space, sd, shape, radius_mm, contrast, rng)
     place = {"side": kidney.side, "exophytic": out > 0, "centre_mm": centre.tolist()}
-    return Mass(layers, place | facts)
+    return Mass(layers, place | facts, shape)
 
 
 def draw_cysts(pair, room: Field, step_mm: float, rng, inside=False) -> list[Mass]:
@@ -106,4 +108,5 @@ def _cyst(kidney: Kidney, room: Field, step_mm: float, rng, inside: bool) -> Mas
         sd = np.maximum(sd, kidney.space.field(kidney.organ).on(*space.axes()))
     coat = Coat(0, float(rng.uniform(-6, 14)), 1.5)
     facts = {"side": kidney.side, "centre_mm": centre.tolist()}
-    return Mass([Layer("cyst", space.field(sd), (coat,), "cyst")], facts)
+    shape = space.field(sd)
+    return Mass([Layer("cyst", shape, (coat,), "cyst")], facts, shape)

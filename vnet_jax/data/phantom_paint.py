@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft
 
 from vnet_jax.data.phantom_field import Field, along
-from vnet_jax.data.phantom_layers import Coat, Layer
+from vnet_jax.data.phantom_layers import Coat, Layer, Raster
 
 #: Outside of the reconstructed circle, as scanners pad it.
 PADDING_HU = -1024.0
@@ -43,6 +43,21 @@ class Window:
         return along(along(coarse, self._taps[1], 1), self._taps[0], 0)
 
 
+class VoxelWindow:
+    """A raster, seen on the voxels of a slice as a `Window` is."""
+
+    def __init__(self, raster: Raster):
+        self._raster = raster
+        pairs = zip(raster.start[1:], raster.values.shape[1:], strict=True)
+        self.box = tuple(slice(start, start + n) for start, n in pairs)
+
+    def plane(self, z_mm: float) -> np.ndarray | None:
+        """(h, w) float32 values of the slice nearest to a height; None outside."""
+        nearest = int(np.abs(self._raster.z_mm - z_mm).argmin())
+        k = nearest - self._raster.start[0]
+        return self._raster.values[k] if 0 <= k < len(self._raster.values) else None
+
+
 class Canvas:
     """Paints slices of layers.
 
@@ -55,7 +70,12 @@ class Canvas:
         self.z_mm, self.y_mm, self.x_mm = axes
         self.edge_mm = 1.15 * max(float(self.x_mm[1] - self.x_mm[0]), 1.0)
         self._textures = [Window(t, self.y_mm, self.x_mm) for t in textures]
-        self._layers = [(la, Window(la.field, self.y_mm, self.x_mm)) for la in layers]
+        self._layers = [(layer, self._window(layer.field)) for layer in layers]
+
+    def _window(self, shape: Field | Raster) -> Window | VoxelWindow:
+        if isinstance(shape, Raster):
+            return VoxelWindow(shape)
+        return Window(shape, self.y_mm, self.x_mm)
 
     @property
     def shape(self) -> tuple[int, int, int]:
