@@ -106,7 +106,7 @@ class Predictor:
         Raises:
             ValueError: no members, or a region outside the volume.
         """
-        sums = add_softmax(self, members, image, region, None)
+        sums = add_softmax(self, members, image, region)
         return means(sums, image.grid)
 
     def input_window(self, image: Volume, start: Sequence[int]) -> np.ndarray:
@@ -125,7 +125,8 @@ def add_softmax(
     members: Iterable[Mapping],
     image: Volume,
     region: Grid | None,
-    sums: list[Stitch] | None,
+    sums: list[Stitch] | None = None,
+    stages: int | None = None,
 ) -> list[Stitch] | None:
     """Adds the members' predictions to running sums, one a stage.
 
@@ -135,6 +136,7 @@ def add_softmax(
         image: (D, H, W) HU on the predictor's grid.
         region: the foreground's box, or None.
         sums: what other runs on the same grid and windows added, or None to begin.
+        stages: how many of the network's last stages to keep; all by default.
 
     Returns:
         The sums; None where there were no members and nothing to begin with.
@@ -147,10 +149,11 @@ def add_softmax(
     for variables in members:
         variables = jax.device_put(variables)  # once, not again for every window
         for at in windows:
-            stages = predictor.program(variables, predictor.input_window(image, at))
+            out = predictor.program(variables, predictor.input_window(image, at))
+            out = out[-stages:] if stages else out
             if sums is None:
-                sums = [Stitch(start, shape) for _ in stages]
-            for total, stage in zip(sums, stages, strict=True):
+                sums = [Stitch(start, shape) for _ in out]
+            for total, stage in zip(sums, out, strict=True):
                 total.add(np.asarray(stage), at, weights)
         del variables  # before the generator loads the next one
     return sums

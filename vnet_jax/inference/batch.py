@@ -1,0 +1,277 @@
+"""The story of a folder: one mask, summary and picture a CT, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+import jax
+
+from vnet_jax.ct.nifti import (
+    Scan,
+    is_nifti_name,
+    read_ct,
+    read_labels,
+    stem,
+    write_mask,
+)
+from vnet_jax.data.cases import find_inputs
+from vnet_jax.data.files import write_json
+from vnet_jax.errors import InputError
+from vnet_jax.inference import summary
+from vnet_jax.inference.segment import Clock, Result, Segmenter
+from vnet_jax.reports.pictures import case_picture
+from vnet_jax.runs.folder import versions
+from vnet_jax.runs.progress import Progress
+
+#: What ends a case but not the batch: bad input, a full disk, too little memory.
+FAILURES = (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError)
+#: Stages that --save_stages may write.
+STAGES = ("phase1", "stage1")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One CT and where what comes of it goes.
+
+    Attributes:
+        name: what the case is called.
+        source: the CT.
+        mask: the mask's path; summary and picture stand beside it.
+        kidneys: another program's kidney mask, or None.
+    """
+
+    name: str
+    source: Path
+    mask: Path
+    kidneys: Path | None = None
+
+    def beside(self, ending: str) -> Path:
+        """A path beside the mask: `x.nii.gz` and ".json" give `x.json`."""
+        return self.mask.with_name(stem(self.mask) + ending)
+
+    def stage(self, name: str) -> Path:
+        """The mask of a stage: `x_phase1.nii.gz`."""
+        return self.beside(f"_{name}.nii.gz")
+
+    def outputs(self) -> list[Path]:
+        """Everything that may be written for this case."""
+        ends = [self.beside(".json"), self.beside(".png")]
+        return [self.mask, *ends, *(self.stage(name) for name in STAGES)]
+
+
+def plan(source, target, kidneys=None) -> list[Job]:
+    """Finds the CTs and names what comes of each.
+
+    Args:
+        source: a NIfTI file, a folder of them, or a data set.
+        target: a folder, made when missing; or, for a single file, the mask itself.
+        kidneys: for a single file its kidney mask; else a folder of masks named like
+            the outputs; None for phase 1.
+
+    Returns:
+        The jobs, sorted by name.
+
+    Raises:
+        InputError: nothing to do, a missing kidney mask, or an output that would
+            replace an input or another output.
+    """
+    source, target = Path(source), Path(target)
+    inputs = find_inputs(source)
+    single = source.is_file()
+    if target.exists() and not target.is_dir() and not is_nifti_name(target):
+        raise InputError(target, "neither a folder nor a NIfTI", "check --output")
+    if is_nifti_name(target) and not target.is_dir():
+        if not single:
+            raise InputError(
+                target, f"one mask for {len(inputs)} CTs", "name a folder as --output"
+            )
+        masks = [target]
+    else:
+        masks = [target / f"{name}.nii.gz" for name, _ in inputs]
+    jobs = [
+        Job(name, file, mask, _kidneys_of(kidneys, name, single))
+        for (name, file), mask in zip(inputs, masks, strict=True)
+    ]
+    _refuse_overwriting(jobs)
+    return jobs
+
+
+def _kidneys_of(kidneys, name: str, single: bool) -> Path | None:
+    if kidneys is None:
+        return None
+    kidneys = Path(kidneys)
+    if kidneys.is_dir():
+        found = [kidneys / f"{name}{end}" for end in (".nii.gz", ".nii")]
+        return next((file for file in found if file.is_file()), found[0])
+    if not single:
+        raise InputError(
+            kidneys, "not a folder, but --input is one", "name a folder of masks"
+        )
+    return kidneys
+
+
+def _refuse_overwriting(jobs: Sequence[Job]) -> None:
+    """No output may take the place of an input, or of another case's output."""
+    files = [file for job in jobs for file in (job.source, job.kidneys) if file]
+    read = {file.resolve() for file in files}
+    written: dict[Path, str] = {}
+    for job in jobs:
+        for path in job.outputs():
+            if path.resolve() in read:
+                raise InputError(
+                    path, "the output would replace an input", "give another --output"
+                )
+            if path in written:
+                raise InputError(
+                    path,
+                    f"{written[path]} and {job.name} would both write it",
+                    "rename one of the inputs",
+                )
+            written[path] = job.name
+
+
+def run(
+    jobs: Sequence[Job],
+    segmenter: Segmenter,
+    *,
+    save_stages: bool = False,
+    overwrite: bool = False,
+    strict: bool = False,
+    stream=None,
+) -> list[tuple[Job, str]]:
+    """Segments every case; one that fails is told and the others go on.
+
+    Args:
+        jobs: from `plan`.
+        segmenter: the models.
+        save_stages: also write the masks of phase 1 and of the cascade's first stage.
+        overwrite: also the cases whose input, models and options have not changed.
+        strict: stop at the first failure.
+        stream: where progress goes; stderr by default.
+
+    Returns:
+        The cases that failed, each with its reason in one line.
+
+    Raises:
+        InputError: with `strict`, the first failure.
+    """
+    stream = sys.stderr if stream is None else stream
+    failed: list[tuple[Job, str]] = []
+    with Progress("infer", len(jobs), unit="case", stream=stream, every_s=0) as bar:
+        for job in jobs:
+            try:
+                line = _one(job, segmenter, save_stages, overwrite)
+            except FAILURES as error:
+                if not (reason := _reason(job, error)):
+                    raise
+                if strict:
+                    raise InputError(None, reason) from error
+                failed.append((job, reason))
+                line = f"failed: {reason}"
+            bar.say(f"{job.name}: {line}")
+            bar.advance()
+    return failed
+
+
+def _one(job: Job, segmenter: Segmenter, save_stages: bool, overwrite: bool) -> str:
+    """Segments and writes one case; returns what to tell about it."""
+    if job.kidneys and not job.kidneys.is_file():
+        raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
+    options = {
+        "fast": segmenter.fast,
+        "save_stages": save_stages,
+        "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
+    }
+    if not overwrite and _is_done(job, segmenter.models, options):
+        return "unchanged, skipped"
+    clock = Clock()
+    with clock("read"):
+        scan = read_ct(job.source)
+        kidneys = read_labels(job.kidneys) if job.kidneys else None
+    result = segmenter.segment(scan, kidneys, save_stages)
+    facts = {"case": job.name, **result.summary, "options": options}
+    write(job, scan, result, facts, clock)
+    return summary.in_one_line(facts)
+
+
+def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> None:
+    """Writes what came of one case, each file whole or not at all, the summary last.
+
+    Args:
+        job: where to.
+        scan: the CT.
+        result: what was found.
+        facts: the summary; outputs, times, device and versions are added to the file.
+        clock: with the time it took to read.
+    """
+    grid = scan.volume.grid
+    job.mask.parent.mkdir(parents=True, exist_ok=True)
+    with clock("write"):
+        for name, mask in result.stages.items():
+            write_mask(job.stage(name), mask, grid)
+        write_mask(job.mask, result.mask, grid)
+    with clock("picture"):
+        case_picture(
+            job.beside(".png"),
+            scan.volume,
+            result.mask,
+            title=job.name,
+            notice=facts["notice"],
+        )
+    files = [job.mask, job.beside(".png"), *map(job.stage, result.stages)]
+    seconds = {"read": clock.seconds.pop("read"), **facts["timings_s"], **clock.seconds}
+    facts = {
+        **facts,
+        "outputs": {file.name: _sha256(file) for file in files},
+        "timings_s": {step: round(s, 3) for step, s in seconds.items()},
+        "device": jax.devices()[0].device_kind,
+        "versions": versions(),
+    }
+    write_json(job.beside(".json"), facts)
+
+
+def _is_done(job: Job, models: Mapping, options: Mapping) -> bool:
+    """Whether the same CT, models and options gave what lies there now."""
+    try:
+        facts = json.loads(job.beside(".json").read_text(encoding="utf-8"))
+        return (
+            facts["schema"] == summary.SCHEMA
+            and facts["options"] == options
+            and _weights(facts["models"], options) == _weights(models, options)
+            and facts["input"]["sha256"] == _sha256(job.source)
+            and job.mask.name in facts["outputs"]
+            and all(
+                _sha256(job.mask.with_name(name)) == sha256
+                for name, sha256 in facts["outputs"].items()
+            )
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # absent, or not ours
+        return False
+
+
+def _weights(models: Mapping, options: Mapping) -> list[str]:
+    """SHA-256 of the models that count: not of phase 1 where masks were given."""
+    used = [] if options["kidneys_sha256"] else [models["phase1"]]
+    return [model["sha256"] for model in [*used, *models["phase2"]]]
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _reason(job: Job, error: Exception) -> str:
+    """One line, or "" for a fault of the program; bad input tells its own."""
+    if isinstance(error, InputError):
+        return str(error)
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    if isinstance(error, OSError):
+        return f"{job.mask}: {text}; check the disk and its permissions"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return f"{job.source}: out of memory ({text}); use a machine with more"
+    return ""

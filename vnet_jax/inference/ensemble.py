@@ -1,0 +1,129 @@
+"""The trained runs behind one phase: their checkpoints, averaged (paper, 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+
+from vnet_jax.ct.geometry import Grid, Volume
+from vnet_jax.errors import InputError
+from vnet_jax.inference import predict
+from vnet_jax.inference.tiles import Stitch
+from vnet_jax.runs.folder import RunFolder
+
+#: Variables up to this size in all stay in memory from case to case. The demo's small
+#: networks do; of the paper's cascade (365 MB a checkpoint) five would not.
+KEPT_BYTES = 400e6
+
+
+class Ensemble:
+    """Checkpoints of one or several runs of one phase, on one grid.
+
+    Attributes:
+        phase: 1 or 2.
+        runs: the run folders.
+        predictors: one a run, each compiled once.
+    """
+
+    def __init__(self, paths: Sequence, phase: int, members: int | None = None):
+        """Reads the settings of the runs; variables are loaded when they are used.
+
+        Args:
+            paths: run folders.
+            phase: what they must have been trained as.
+            members: checkpoints of each run at most, best first; all of the best by
+                default.
+
+        Raises:
+            InputError: no run folder, no checkpoint in it, a run of the other phase, or
+                runs that predict on different grids.
+        """
+        self.phase = phase
+        self.runs = [_open(path, phase) for path in paths]
+        self.predictors = [predict.from_config(run.config) for run in self.runs]
+        self._members = members
+        self._steps = [run.ensemble(members) for run in self.runs]
+        self._kept: dict[tuple[int, int], dict] = {}
+        self._kept_bytes = 0
+        for run in self.runs[1:]:
+            _check_alike(self.runs[0], run)
+
+    @property
+    def grid_settings(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        """(spacing_mm, downsample) of the volume that `softmax` expects."""
+        return self.predictors[0].spacing_mm, self.predictors[0].downsample
+
+    @property
+    def stages(self) -> int:
+        """How many stages are predicted: 2 for cascades.
+
+        A single network beside them has only a last one, so only that is averaged.
+        """
+        return min(1 + bool(run.config.model.cascade) for run in self.runs)
+
+    @property
+    def synthetic(self) -> bool:
+        """True where one of the runs has never seen a real CT."""
+        return any(run.synthetic for run in self.runs)
+
+    def identity(self) -> list[dict]:
+        """What the models are: `RunFolder.identity` and the folder of each run."""
+        return [
+            {"run": str(run.path), **run.identity(self._members)} for run in self.runs
+        ]
+
+    def softmax(
+        self, image: Volume, region: Grid | None = None
+    ) -> list[tuple[np.ndarray, Grid]]:
+        """The mean of all members' probabilities; see `Predictor.mean_softmax`.
+
+        Every member counts the same, whichever run it is from.
+        """
+        sums: list[Stitch] | None = None
+        for i, predictor in enumerate(self.predictors):
+            members = self._variables(i)
+            sums = predict.add_softmax(
+                predictor, members, image, region, sums, self.stages
+            )
+        return predict.means(sums, image.grid)
+
+    def _variables(self, i: int) -> Iterator[dict]:
+        """The variables of run i's members, one after the other."""
+        for step in self._steps[i]:
+            key = (i, step)
+            if key in self._kept:
+                yield self._kept[key]
+                continue
+            variables = self.runs[i].checkpoints.variables(step)
+            size = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
+            if self._kept_bytes + size <= KEPT_BYTES:
+                self._kept[key] = variables
+                self._kept_bytes += size
+            yield variables
+            del variables  # before the next one is read
+
+
+def _open(path, phase: int) -> RunFolder:
+    run = RunFolder(path)
+    if run.config.phase != phase:
+        raise InputError(
+            run.path,
+            f"a run of phase {run.config.phase}, wanted is one of phase {phase}",
+            f"pass it as --phase{run.config.phase}",
+        )
+    return run
+
+
+def _check_alike(first: RunFolder, other: RunFolder) -> None:
+    """Runs are averaged voxel by voxel: grid, windows and classes must be the same."""
+    for key in ("data.spacing_mm", "data.downsample", "sample.shape", "model.classes"):
+        section, name = key.split(".")
+        ours, theirs = first.config[section][name], other.config[section][name]
+        if ours != theirs:
+            raise InputError(
+                other.path,
+                f"{key} is {theirs}, that of {first.path} {ours}",
+                "average runs with the same, or predict with each alone",
+            )

@@ -1,0 +1,279 @@
+"""The story of one case: a CT in, a mask and its summary out (paper, figure 1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vnet_jax.ct.geometry import Grid, Volume, crop_padded
+from vnet_jax.ct.nifti import Scan, ct_from, read_labels
+from vnet_jax.ct.resample import argmax_on_grid, block_mean, to_spacing
+from vnet_jax.errors import InputError
+from vnet_jax.inference import roi, summary
+from vnet_jax.inference.ensemble import Ensemble
+from vnet_jax.inference.measure import measure
+from vnet_jax.inference.postprocess import clean, find_components, largest
+from vnet_jax.inference.predict import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What segmenting one CT gave.
+
+    Attributes:
+        mask: uint8 on the CT's own grid and axes; 0 background, 1 kidney, 2 tumour.
+        stages: the same for "phase1" (its own argmax, without the components that did
+            not count for the box) and "stage1" (the cascade's first network, as it is);
+            only what was asked for and exists.
+        summary: what goes into the JSON file; `docs/summary.md` states its fields.
+    """
+
+    mask: np.ndarray
+    stages: dict[str, np.ndarray]
+    summary: dict
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds of each step, in the order of the steps."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Times a block; a step timed twice adds up."""
+        began = time.perf_counter()
+        yield
+        took = time.perf_counter() - began
+        self.seconds[step] = self.seconds.get(step, 0.0) + took
+
+
+class Segmenter:
+    """Both phases, ready for one CT after the other.
+
+    Attributes:
+        phase1: the networks that place the box, or None where masks will be given.
+        phase2: the networks that segment.
+        synthetic: True where one of them has never seen a real CT.
+    """
+
+    def __init__(self, phase1, phase2: Sequence, fast: bool = False):
+        """Reads all settings from the run folders.
+
+        Phase 1 predicts with its best checkpoint alone: it only places the box.
+
+        Args:
+            phase1: run folder, or None.
+            phase2: run folders; all their best checkpoints are averaged.
+            fast: the best checkpoint of each run only.
+
+        Raises:
+            InputError: a folder that is no run of its phase, or runs that do not match.
+        """
+        self.phase1 = None if phase1 is None else Ensemble([phase1], 1, 1)
+        self.phase2 = Ensemble(phase2, 2, 1 if fast else None)
+        self.fast = fast
+        ensembles = [e for e in (self.phase1, self.phase2) if e is not None]
+        self.synthetic = any(e.synthetic for e in ensembles)
+        self.models = {
+            "phase1": self.phase1.identity()[0] if self.phase1 else None,
+            "phase2": self.phase2.identity(),
+        }
+
+    def segment(
+        self, scan: Scan, kidneys: Scan | None = None, stages: bool = False
+    ) -> Result:
+        """Segments one CT.
+
+        Args:
+            scan: the CT, unclipped; not modified.
+            kidneys: another program's mask of the kidneys (anything > 0), on any grid
+                of the same patient, in place of phase 1.
+            stages: also keep the masks of the stages.
+
+        Returns:
+            Mask, stages and summary.
+
+        Raises:
+            InputError: kidneys outside the CT, or none given without a phase 1.
+        """
+        case = _Case(scan)
+        region = self._region(case, kidneys, stages)
+        raw, box = self._refine(case, region, stages)
+        ct = scan.volume
+        with case.clock("postprocess"):
+            mask, ledger = clean(raw, ct.array, ct.grid)
+        with case.clock("measure"):
+            measured = measure(mask, ct)
+        facts = summary.summarise(scan, mask, measured, box, ledger, case.warnings)
+        facts |= {
+            "models": self.models,
+            **summary.synthetic_mark(self.synthetic),
+            "timings_s": case.clock.seconds,
+        }
+        return Result(mask, case.stages, facts)
+
+    def _region(self, case: _Case, kidneys: Scan | None, stages: bool) -> Grid | None:
+        """Where the kidneys are, or None."""
+        if kidneys is not None:
+            return _given_region(kidneys, case.scan)
+        if self.phase1 is None:
+            raise InputError(None, "no phase 1 and no kidney mask", "give one of them")
+        image = case.image(*self.phase1.grid_settings)
+        with case.clock("phase1"):
+            ((probabilities, grid),) = self.phase1.softmax(image)[-1:]
+            region, removed = _foreground(probabilities, grid)
+        if stages:
+            with case.clock("mask"):
+                probabilities[removed] = np.eye(1, probabilities.shape[-1])
+                source = case.scan.volume.grid
+                case.stages["phase1"] = argmax_on_grid(probabilities, grid, source)
+        return region
+
+    def _refine(
+        self, case: _Case, region: Grid | None, stages: bool
+    ) -> tuple[np.ndarray, Grid | None]:
+        """Phase 2: the raw mask on the CT's grid, and the box that it saw."""
+        source = case.scan.volume.grid
+        if region is None:
+            empty = np.zeros(source.shape, np.uint8)
+            if stages and self.phase2.stages > 1:
+                case.stages["stage1"] = empty  # missed here is missed there
+            return empty, None
+        image, tiles = self._region_image(case, region)
+        if tiles > 1:
+            case.warn(
+                "roi_tiled",
+                f"the foreground is larger than the window of phase 2: {tiles} windows",
+            )
+        with case.clock("phase2"):
+            predicted = self.phase2.softmax(image)
+        with case.clock("mask"):
+            if stages and len(predicted) > 1:
+                case.stages["stage1"] = argmax_on_grid(*predicted[0], source)
+            return argmax_on_grid(*predicted[-1], source), image.grid
+
+    def _region_image(self, case: _Case, region: Grid) -> tuple[Volume, int]:
+        """The CT in phase 2's box, and how many windows it takes.
+
+        A copy, so that the rest of the CT need not stay in memory.
+        """
+        image = case.image(*self.phase2.grid_settings)
+        case.resampled.clear()
+        predictor = self.phase2.predictors[0]
+        start, shape = predictor.box(image.grid, region)
+        windows = predictor.windows(image.grid, region)
+        inside = crop_padded(image.array, start, shape, 0)  # a copy, without padding
+        return Volume(inside, image.grid.crop(start, shape)), len(windows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """One CT on its way: its resampled forms, times, warnings and stages."""
+
+    scan: Scan
+    clock: Clock = field(default_factory=Clock)
+    stages: dict[str, np.ndarray] = field(default_factory=dict)
+    warnings: list[dict] = field(default_factory=list)
+    resampled: dict[tuple[float, ...], Volume] = field(default_factory=dict)
+
+    def image(self, spacing_mm, downsample) -> Volume:
+        """The CT on a phase's grid; phases of one spacing share the resampling."""
+        with self.clock("resample"):
+            if spacing_mm not in self.resampled:
+                self.resampled.clear()
+                volume = to_spacing(self.scan.volume, spacing_mm, "linear")
+                self.resampled[spacing_mm] = volume
+            return block_mean(self.resampled[spacing_mm], downsample)
+
+    def warn(self, code: str, text: str) -> None:
+        self.warnings.append({"code": code, "text": text})
+
+
+def locate(
+    predictor: Predictor, members: Iterable[Mapping], image: Volume
+) -> Grid | None:
+    """Where phase 1 sees the kidneys: the box around its largest components.
+
+    Args:
+        predictor: of phase 1.
+        members: {"params", "batch_stats"} of each model to average.
+        image: (D, H, W) HU on the predictor's grid.
+
+    Returns:
+        The foreground's box, or None where there is no foreground.
+    """
+    return _foreground(*predictor.mean_softmax(members, image)[-1])[0]
+
+
+def _foreground(probabilities, grid: Grid) -> tuple[Grid | None, np.ndarray]:
+    """The box of the components that count, and the (D, H, W) voxels that do not."""
+    foreground = probabilities.argmax(axis=-1) > 0  # (D, H, W)
+    found = find_components(foreground)
+    kept = np.zeros_like(foreground)
+    kept[found.box] = (found.index > 0) & (found.index <= largest(found))
+    return roi.foreground_region(kept, grid), foreground & ~kept
+
+
+def _given_region(kidneys: Scan, scan: Scan) -> Grid | None:
+    """The box around another program's kidneys, by phase 1's rule of components."""
+    mask, grid = kidneys.volume.array, kidneys.volume.grid
+    found = find_components(mask > 0)
+    kept = (found.index > 0) & (found.index <= largest(found))
+    region = roi.foreground_region(kept, grid.crop(found.start, kept.shape))
+    if region is not None and roi.lay_over(region, scan.volume.grid) is None:
+        raise InputError(
+            kidneys.path,
+            f"its kidneys, around {roi.centre_mm(region).round(1).tolist()} mm, lie "
+            "outside the CT",
+            "give the mask of this CT",
+        )
+    return region
+
+
+class Loaded:
+    """A segmenter to call: see `load`."""
+
+    def __init__(self, segmenter: Segmenter):
+        self.segmenter = segmenter
+
+    def __call__(self, ct, kidneys=None) -> tuple[np.ndarray, dict]:
+        """Segments one CT.
+
+        Args:
+            ct: a path, a nibabel image, or (array of HU, 4 x 4 affine in mm, RAS+).
+            kidneys: path of a kidney mask (anything > 0), in place of phase 1.
+
+        Returns:
+            uint8 mask in the input's own axes (0 background, 1 kidney, 2 tumour), and
+            the summary.
+
+        Raises:
+            InputError: what cannot be segmented, with the reason.
+        """
+        scan = ct_from(ct)
+        mask = None if kidneys is None else read_labels(kidneys)
+        result = self.segmenter.segment(scan, mask)
+        return result.mask, result.summary
+
+
+def load(phase1, phase2, fast: bool = False) -> Loaded:
+    """Loads trained phases for use from Python.
+
+    >>> segment = load("runs/phase1", "runs/phase2")  # doctest: +SKIP
+    >>> mask, summary = segment("ct.nii.gz")  # doctest: +SKIP
+
+    Args:
+        phase1: run folder, or None where every call gives `kidneys`.
+        phase2: run folder, or several that are averaged.
+        fast: the best checkpoint of each only.
+
+    Returns:
+        A callable: (path | nibabel image | (array, affine)) -> (mask, summary).
+    """
+    several = isinstance(phase2, list | tuple)
+    return Loaded(Segmenter(phase1, phase2 if several else [phase2], fast))
