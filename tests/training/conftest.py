@@ -13,22 +13,18 @@ SPACING_MM = 4.0  # 32 voxels: 128 mm
 
 
 def write_case(root: Path, number: int, shape=(32, 32, 32)) -> None:
-    """A body at 40 HU in air, a kidney at 180 with a tumour at 80 in it, noise of 15."""
+    """A body of 40 HU in air, a kidney of 180, in it a tumour of 80; noise of 15 HU."""
     rng = np.random.default_rng(number)
-    z, y, x = np.indices(shape)
+    voxels = np.stack(np.indices(shape), -1)
     centre = np.array(shape) / 2 + rng.uniform(-3, 3, 3)
-    distance = np.sqrt(sum((a - c) ** 2 for a, c in zip((z, y, x), centre, strict=True)))
-    label = np.where(distance < 8, 1, 0)
-    tumour = np.sqrt(sum((a - c) ** 2 for a, c in zip((z, y, x), centre + 3, strict=True)))
-    label[(tumour < 4) & (label > 0)] = 2
+    label = np.where(np.linalg.norm(voxels - centre, axis=-1) < 8, 1, 0)
+    label[(np.linalg.norm(voxels - centre - 3, axis=-1) < 4) & (label > 0)] = 2
     hu = np.select([label == 2, label == 1], [80, 180], 40)
     hu[:, :2] = hu[:, :, :2] = -1000
     hu = hu + np.rint(rng.normal(0, 15, shape))
-    affine = np.array(
-        [[0, 0, -SPACING_MM, 0], [0, -SPACING_MM, 0, 0], [-SPACING_MM, 0, 0, 0]]
-        + [[0, 0, 0, 1]],
-        float,
-    )
+    affine = np.zeros((4, 4))  # I, P, L as KiTS19's own
+    affine[[0, 1, 2], [2, 1, 0]] = -SPACING_MM
+    affine[3, 3] = 1
     folder = root / f"case_{number:05d}"
     folder.mkdir(parents=True)
     nib.save(nib.Nifti1Image(hu.astype(np.int16), affine), folder / "imaging.nii.gz")

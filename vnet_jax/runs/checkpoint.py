@@ -13,11 +13,13 @@ a run killed during validation, which may take hours, resumes from there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
+import sys
+import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ from etils import epath
 
 from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
+from vnet_jax.runs.digest import check_shapes, digest
 
 SCORES = "scores.json"
+LATE_S = 0.2
 PARTS = ("variables", "rest", "meta")
 
 
@@ -238,10 +242,10 @@ class Checkpoints:
             lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
         )
         args = ocp.args.PyTreeRestore(item=like, restore_args=as_numpy)
-        with ocp.Checkpointer(handler) as reader:
+        with _quiet_failure(), ocp.Checkpointer(handler) as reader:
             read = reader.restore(folder, args=args)
         if like is not None:
-            _check_shapes(read, like)
+            check_shapes(read, like)
         if digest(read) != self._meta(step)["sha256"][part]:
             raise ValueError(f"the checksum of its {part} differs")
         return read
@@ -249,17 +253,6 @@ class Checkpoints:
     def _meta(self, step: int) -> dict:
         file = self.path / str(step) / "meta" / "metadata"
         return json.loads(file.read_text(encoding="utf-8"))
-
-
-def digest(tree) -> str:
-    """SHA-256 over the names, shapes, dtypes and values of a pytree's arrays."""
-    total = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(leaf)
-        name = jax.tree_util.keystr(path)
-        total.update(f"{name} {array.dtype} {np.shape(leaf)}\n".encode())
-        total.update(array.reshape(-1).view(np.uint8))
-    return total.hexdigest()
 
 
 def _variables(state) -> dict:
@@ -277,15 +270,27 @@ def _kept(steps: Sequence[int], scores: Mapping[int, float], count: int) -> set[
     return {step for step, _ in _best(scored, count)} | {max(steps)}
 
 
-def _check_shapes(read, like) -> None:
-    def check(path, a, b):
-        if a.shape != b.shape or a.dtype != b.dtype:
-            name = jax.tree_util.keystr(path)
-            raise ValueError(
-                f"{name} is {a.dtype} {a.shape}, the model has {b.dtype} {b.shape}"
-            )
+@contextmanager
+def _quiet_failure() -> Iterator[None]:
+    """Keeps tracebacks of orbax's threads off the screen when a read fails.
 
-    jax.tree_util.tree_map_with_path(check, read, like)
+    Orbax closes its event loop at the first bad array; the reads still under way then
+    fail to report to it, a few milliseconds later, from threads of their own.
+    """
+    before = sys.unraisablehook
+
+    def hook(late) -> None:
+        if str(late.exc_value) != "Event loop is closed":
+            before(late)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    except BaseException:
+        time.sleep(LATE_S)
+        raise
+    finally:
+        sys.unraisablehook = before
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

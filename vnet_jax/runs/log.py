@@ -91,7 +91,10 @@ class RunLog:
         folder = Path(folder)
         self._rows = _log_file(folder).open("a", encoding="utf-8")
         self._board = SummaryWriter(
-            str(folder / "tensorboard"), purge_step=start_step + 1, flush_secs=10
+            str(folder / "tensorboard"),
+            purge_step=start_step + 1,
+            flush_secs=10,
+            filename_suffix=f".{start_step}",  # two starts in one second: two files
         )
 
     def write(self, kind: str, step: int, **facts) -> dict:

@@ -17,6 +17,7 @@ from vnet_jax.data.cache import CachedCase, GridSpec, build_cache, root_folder
 from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
 from vnet_jax.inference.predict import from_config
+from vnet_jax.inference.segment import locate
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.runs.progress import Progress
 from vnet_jax.training.validate import Target, truth_region
@@ -80,14 +81,12 @@ def open_phase1(path: str) -> RunFolder:
 def _locate_all(
     run: RunFolder, cases: Sequence[CachedCase], cache: str, root: str
 ) -> dict:
-    from vnet_jax.inference.segment import locate
-
     predictor = from_config(run.config)
     variables = run.checkpoints.variables(run.ensemble(1)[0])
     boxes = {}
     with Progress("phase 1's boxes", len(cases), unit="case") as progress:
         for cached in _on_grid_of(run, cases, cache, root):
-            region = locate(predictor, [variables], Volume(cached.image, cached.grid))
+            region = locate(predictor, variables, Volume(cached.image, cached.grid))
             boxes[cached.id] = _as_json(region)
             progress.advance()
     return boxes

@@ -1,0 +1,47 @@
+import io
+
+from vnet_jax.runs import progress as module
+from vnet_jax.runs.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_without_a_terminal_lines_come_every_few_seconds_and_at_the_end(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    with Progress("train", 40, stream=out, every_s=10.0) as progress:
+        for _ in range(40):
+            now[0] += 1.0
+            progress.advance(loss=0.5, waiting="3 %")
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 4
+    assert lines[0] == (
+        "train 10/40 (25 %), loss 0.5000, waiting 3 %, 1 steps/s, 00:30 left"
+    )
+    assert lines[-1].startswith("train 40/40 (100 %)")
+    assert lines[-1].endswith("00:00 left")
+
+
+def test_a_resumed_job_counts_its_rate_from_where_it_began(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    with Progress("train", 100, start=90, stream=out, every_s=1.0) as progress:
+        now[0] = 2.0
+        progress.advance()
+    # One step in 2 s, nine to go: 18 s. Counted from 0 it would be 91 in 2 s.
+    assert out.getvalue() == "train 91/100 (91 %), 0.5 steps/s, 00:18 left\n"
+
+
+def test_a_terminal_gets_a_bar_and_lines_beside_it():
+    out = Terminal()
+    with Progress("train", 2, stream=out, unit="case") as progress:
+        progress.say("validated")
+        progress.advance(2, loss=0.25)
+    assert "validated\n" in out.getvalue()
+    assert "2/2" in out.getvalue() and "\r" in out.getvalue()
+    assert "loss=0.2500" in out.getvalue()

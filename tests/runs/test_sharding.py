@@ -1,0 +1,65 @@
+import jax
+import numpy as np
+import pytest
+
+from vnet_jax.runs import sharding
+
+
+@pytest.mark.parametrize(
+    ("batch", "device_batch", "available", "devices", "micro", "count"),
+    [
+        (4, 1, 4, 4, 4, 1),  # the authors' four cards
+        (4, 1, 1, 1, 1, 4),
+        (4, 1, 2, 2, 2, 2),
+        (4, 1, 3, 2, 2, 2),  # 3 does not divide 4
+        (4, 1, 8, 4, 4, 1),
+        (4, 4, 1, 1, 4, 1),
+        (4, 3, 1, 1, 2, 2),  # 3 would leave a micro-batch of 1
+        (4, 100, 2, 2, 4, 1),
+        (6, 2, 4, 3, 6, 1),
+        (5, 2, 4, 1, 1, 5),
+        (12, 2, 4, 4, 4, 3),  # 3 a device; 2 does not divide it
+        (1, 1, 8, 1, 1, 1),
+    ],
+)
+def test_the_plan(batch, device_batch, available, devices, micro, count):
+    plan = sharding.plan_batch(batch, device_batch, available)
+    assert (plan.devices, plan.micro_batch, plan.micro_batches) == (
+        devices,
+        micro,
+        count,
+    )
+    assert plan.micro_batch % plan.devices == 0
+    assert plan.micro_batch // plan.devices <= device_batch
+
+
+def test_the_plan_says_what_it_leaves_out():
+    line = str(sharding.plan_batch(4, 1, 3))
+    assert (
+        line == "batch 4 = 2 x 2 on 2 devices, 1 unused: they do not divide the batch"
+    )
+    assert str(sharding.plan_batch(4, 4, 1)) == "batch 4 = 1 x 4 on 1 device"
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 1), (4, 0, 1), (4, 1, 0)])
+def test_a_plan_needs_at_least_one_of_each(numbers):
+    with pytest.raises(ValueError, match="at least 1"):
+        sharding.plan_batch(*numbers)
+
+
+def test_micro_batches_keep_the_order_of_the_samples():
+    cut = sharding.over_batch(sharding.data_mesh(1))
+    images = np.arange(4 * 3, dtype=np.float32).reshape(4, 3)
+    put = sharding.put_batch({"image": images, "label": np.arange(4)}, 2, cut)
+    assert put["image"].shape == (2, 2, 3)
+    np.testing.assert_array_equal(put["image"].reshape(4, 3), images)
+    np.testing.assert_array_equal(put["label"], [[0, 1], [2, 3]])
+    assert put["image"].sharding.spec == sharding.BATCH_AXES
+
+
+def test_a_replicated_tree_comes_back_from_its_first_device():
+    whole = sharding.replicated(sharding.data_mesh(1))
+    tree = {"a": jax.device_put(np.arange(3.0), whole)}
+    alone = sharding.on_first_device(tree)
+    np.testing.assert_array_equal(alone["a"], np.arange(3.0))
+    assert alone["a"].devices() == {jax.devices()[0]}
