@@ -6,6 +6,7 @@ demo goes on where it was stopped.
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -14,45 +15,58 @@ from pathlib import Path
 
 from absl import flags
 
+from vnet_jax.data.cases import find_cases
+from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
+from vnet_jax.reports import comparison, demo_page, machine
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "demo", "folder for everything that the demo makes")
 flags.DEFINE_string(
     "labels",
     "",
-    "folder of label maps (KiTS19 tree) to paint the CTs around, instead of drawn anatomy",
+    "folder with train/ and held_out/ (KiTS19 trees of label maps) to paint CTs around",
 )
 flags.DEFINE_string("spacing", "3,1.5625,1.5625", "voxel spacing z,y,x in mm")
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING, HELD_OUT = 16, 4  # the demo configs cut the 16 into 12 and 4
-STEPS = 6
+NOTICE = "trained on synthetic CTs"
 
 
 def main(argv: list[str]) -> int:
     """Runs the six steps; see the module's docstring."""
     del argv
     out = Path(FLAGS.out)
-    started = time.monotonic()
+    steps = {
+        "Synthetic CTs": lambda: _phantoms(out, FLAGS.labels, FLAGS.spacing),
+        "Training phase 1": lambda: _train(out, 1),
+        "Training phase 2": lambda: _train(out, 2),
+        "Masks of the held-out CTs": lambda: _infer(out),
+        "Scores against the truth": lambda: _evaluate(out),
+    }
+    timings_s = {}
+    for number, (name, step) in enumerate(steps.items(), 1):
+        print(f"\n[{number}/{len(steps)}] {name}", flush=True)
+        started = time.monotonic()
+        _go(step)
+        timings_s[name] = time.monotonic() - started
+    _report(out, timings_s)
+    return 0
+
+
+def _go(step) -> None:
     try:
-        _phantoms(out, FLAGS.labels, FLAGS.spacing)
-        for phase in (1, 2):
-            _train(out, phase)
-        _infer(out)
-        _evaluate(out)
+        step()
     except subprocess.CalledProcessError as error:
         raise InputError(
             None,
             f"the demo stopped: status {error.returncode} from {_shown(error.cmd)}",
             "mend what it says above and run the demo again: it goes on from there",
         ) from None
-    _report(out, time.monotonic() - started)
-    return 0
 
 
 def _phantoms(out: Path, labels: str, spacing: str) -> None:
-    _say(1, f"{TRAINING + HELD_OUT} synthetic CTs, {HELD_OUT} of them held out")
     drawn = ["--spacing", spacing]
     for folder, count, seed in (("train", TRAINING, 0), ("held_out", HELD_OUT, 1)):
         source = ["--labels", str(Path(labels) / folder)] if labels else drawn
@@ -61,7 +75,6 @@ def _phantoms(out: Path, labels: str, spacing: str) -> None:
 
 
 def _train(out: Path, phase: int) -> None:
-    _say(1 + phase, f"training phase {phase}")
     flags_ = [
         *("--config", ROOT / "configs" / f"demo_phase{phase}.py"),
         *("--workdir", out / "runs" / f"phase{phase}"),
@@ -74,7 +87,6 @@ def _train(out: Path, phase: int) -> None:
 
 
 def _infer(out: Path) -> None:
-    _say(4, "masks of the held-out CTs")
     _run(
         "infer",
         *("--input", out / "data" / "held_out"),
@@ -86,7 +98,6 @@ def _infer(out: Path) -> None:
 
 
 def _evaluate(out: Path) -> None:
-    _say(5, "scores against the truth")
     _run(
         "evaluate",
         *("--predictions", out / "predictions"),
@@ -107,5 +118,26 @@ def _shown(command: list[str]) -> str:
     return shlex.join(["python", f"bin/{names[0]}", *names[1:]])
 
 
-def _say(step: int, what: str) -> None:
-    print(f"\n[{step}/{STEPS}] {what}", flush=True)
+def _report(out: Path, timings_s: dict[str, float]) -> None:
+    evaluation = out / "evaluation"
+    report = json.loads((evaluation / "scores.json").read_text(encoding="utf-8"))
+    scores = demo_page.headline(report["summary"])
+    cases = find_cases(out / "data" / "held_out")
+    pictures = comparison.draw(
+        out / "pictures", report["cases"], cases, out / "predictions", NOTICE
+    )
+    demo_page.write(
+        out / "report.html",
+        report,
+        {f"Phase {i}": out / "runs" / f"phase{i}" / "curves.png" for i in (1, 2)},
+        pictures,
+        timings_s=timings_s,
+        hardware=machine.hardware(),
+        versions=machine.versions(),
+        distribution=evaluation / "distribution.png",
+        settings={"Cases": "12 to train, 4 to validate, 4 held out"},
+    )
+    write_json(out / "scores.json", scores)
+    for phase, values in scores.items():
+        print(phase, *(f"{name} {value:.3f}" for name, value in values.items()))
+    print(f"Report: {out / 'report.html'}   scores: {out / 'scores.json'}")
