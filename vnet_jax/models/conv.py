@@ -1,24 +1,236 @@
-"""The one convolution of the networks."""
+"""The one convolution of the networks, and which form of it runs.
+
+On GPU and TPU, and wherever a spatial axis is cut over devices, XLA's own ("native").
+On a CPU the oneDNN inside jaxlib ("onednn") where it is there and passes a self-test,
+else a 2-D convolution with the depth offsets folded into channels ("folded"). The
+environment variable VNET_JAX_CONV = auto, native or onednn overrules the choice.
+"""
 
 from __future__ import annotations
 
+import functools
+import os
+from pathlib import Path
+
 import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
 from jax import lax
+
+from vnet_jax.models import onednn
+
+VARIABLE = "VNET_JAX_CONV"
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}  # of the largest value
+FOLDED_BYTES = 1 << 30  # above, the folded copies cost more memory than they are worth
 
 
 def conv(x: jax.Array, w: jax.Array, *, spatially_sharded: bool = False) -> jax.Array:
     """Convolution of stride 1, zero-padded to the size of its input.
 
     Args:
-        x: (N, *spatial, C).
-        w: (*k, C, O), each k odd.
-        spatially_sharded: a spatial axis of `x` is cut over devices.
+        x: (N, *spatial, C), two or three spatial axes; float32 or bfloat16 for speed,
+            any float for the native form.
+        w: (*k, C, O) of the dtype of `x`, each k odd.
+        spatially_sharded: a spatial axis of `x` is cut over devices. Only the native
+            form exchanges the halo. It is also what `jax.export` needs.
 
     Returns:
-        (N, *spatial, O).
+        (N, *spatial, O), the dtype of `x`.
+
+    Raises:
+        ValueError: shapes that do not fit, an even kernel size, different dtypes.
     """
-    letters = "DHW"[-(x.ndim - 2) :]
-    layout = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
+    _check(x, w)
+    if all(k == 1 for k in w.shape[:-2]):
+        return x @ w[(0,) * (w.ndim - 2)]
+    form = "native" if spatially_sharded or x.ndim != 5 else _form(x.dtype)
+    if form == "native":
+        return native(x, w)
+    if form == "folded":
+        return lax.platform_dependent(x, w, cpu=folded, default=native)
+    if form == "onednn in float32":
+        return _fast(x.astype(jnp.float32), w.astype(jnp.float32)).astype(x.dtype)
+    return _fast(x, w)
+
+
+def which_form(dtype: str = "float32") -> str:
+    """The form that `conv` takes on this process's default device.
+
+    Returns:
+        "native", "folded", "onednn", or, for bfloat16 on a CPU that cannot multiply it,
+        "onednn in float32".
+
+    Raises:
+        ValueError: VNET_JAX_CONV holds another word.
+    """
+    return _form(jnp.dtype(dtype)) if jax.default_backend() == "cpu" else "native"
+
+
+def native(x: jax.Array, w: jax.Array) -> jax.Array:
+    """XLA's own convolution; arguments as for `conv`."""
+    letters = "DHW"[5 - x.ndim :]
     return lax.conv_general_dilated(
-        x, w, (1,) * (x.ndim - 2), "SAME", dimension_numbers=layout
+        x,
+        w,
+        (1,) * len(letters),
+        [(k // 2, k // 2) for k in w.shape[:-2]],
+        dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
     )
+
+
+def folded(x: jax.Array, w: jax.Array) -> jax.Array:
+    """One 2-D convolution, the depth offsets side by side as channels; 3-D only.
+
+    XLA's 2-D convolution is several times faster than its 3-D one on a CPU.
+    """
+    k, *_, outputs = w.shape
+    if x.size * x.dtype.itemsize * k > FOLDED_BYTES:
+        return native(x, w)
+    batch, depth, height, width, _ = x.shape
+    padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (0, 0), (0, 0), (0, 0)))
+    stack = jnp.concatenate([padded[:, i : i + depth] for i in range(k)], -1)
+    kernel = jnp.moveaxis(w, 0, 2).reshape(*w.shape[1:3], -1, outputs)
+    y = native(stack.reshape(batch * depth, height, width, -1), kernel)
+    return y.reshape(*x.shape[:-1], outputs)
+
+
+@jax.custom_vjp
+def _fast(x, w):
+    """OneDNN on a CPU, native elsewhere: decided when it is lowered for a platform."""
+    return _forward(x, w)
+
+
+def _fast_forward(x, w):
+    return _forward(x, w), (x, w)
+
+
+def _fast_backward(kept, g):
+    x, w = kept
+    swapped = jnp.flip(w, (0, 1, 2)).swapaxes(3, 4)  # (*k, O, C)
+    return _fast(g, swapped), _kernel_gradient(x, g, w.shape[:3])
+
+
+_fast.defvjp(_fast_forward, _fast_backward)
+
+
+@jax.custom_batching.custom_vmap
+def _forward(x, w):
+    return lax.platform_dependent(x, w, cpu=onednn.forward, default=native)
+
+
+@_forward.def_vmap
+def _forward_mapped(size, mapped, x, w):
+    """More samples where only `x` is mapped, else one call after the other."""
+    if not mapped[1]:
+        y = _forward(x.reshape(-1, *x.shape[2:]), w)
+        return y.reshape(size, -1, *y.shape[1:]), True
+    return _one_by_one(_forward, size, mapped, x, w), True
+
+
+def _kernel_gradient(x, g, k):
+    def native_gradient(x, g):
+        w = jnp.zeros((*k, x.shape[-1], g.shape[-1]), x.dtype)
+        return jax.vjp(lambda w: native(x, w), w)[1](g)[0]
+
+    @jax.custom_batching.custom_vmap
+    def gradient(x, g):
+        fast = functools.partial(onednn.kernel_gradient, k=k)
+        return lax.platform_dependent(x, g, cpu=fast, default=native_gradient)
+
+    @gradient.def_vmap
+    def _mapped(size, mapped, x, g):
+        return _one_by_one(gradient, size, mapped, x, g), True
+
+    return gradient(x, g)
+
+
+def _one_by_one(f, size, mapped, *arrays):
+    pairs = zip(arrays, mapped, strict=True)
+    every = [a if m else jnp.broadcast_to(a, (size, *a.shape)) for a, m in pairs]
+    return lax.map(lambda one: f(*one), tuple(every))
+
+
+def _check(x, w):
+    spatial = w.shape[:-2]
+    if x.ndim not in (4, 5) or w.ndim != x.ndim:
+        raise ValueError(
+            f"image {x.shape} and kernel {w.shape} must be (N, *spatial, C) and (*k, "
+            "C, O) with two or three spatial axes"
+        )
+    if x.shape[-1] != w.shape[-2]:
+        raise ValueError(
+            f"the image has {x.shape[-1]} channels, the kernel takes {w.shape[-2]}"
+        )
+    if any(k % 2 == 0 for k in spatial):
+        raise ValueError(f"kernel sizes {spatial} must be odd to keep the centre")
+    if x.dtype != w.dtype:
+        raise ValueError(f"image {x.dtype} and kernel {w.dtype} must have one dtype")
+
+
+def _form(dtype) -> str:
+    """The form on a CPU."""
+    asked = os.environ.get(VARIABLE, "auto")
+    if asked not in ("auto", "native", "onednn"):
+        raise ValueError(f"{VARIABLE} is {asked!r}, not auto, native or onednn")
+    if asked == "native" or dtype not in (jnp.float32, jnp.bfloat16):
+        return "native"
+    return _choose(jnp.dtype(dtype).name, asked)
+
+
+@functools.cache
+def _choose(dtype: str, asked: str) -> str:
+    """Decide once a process, and say so in one line of the log."""
+    why = ""
+    if dtype == "bfloat16" and not _multiplies_bfloat16():
+        form, why = "onednn in float32", "the CPU has no AVX512_BF16"
+        if _choose("float32", asked) != "onednn":
+            form = "folded"
+    else:
+        why = _self_test(dtype)
+        form = "folded" if why else "onednn"
+    if asked == "onednn" and form == "folded":
+        raise ValueError(f"{VARIABLE} is onednn, but {why}")
+    logging.info("%s convolutions on a CPU: %s %s", dtype, form, f"({why})" * bool(why))
+    return form
+
+
+def _multiplies_bfloat16() -> bool:
+    try:
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii")
+    except OSError:
+        return False
+
+
+def _self_test(dtype: str) -> str:
+    """Compare oneDNN with the native form; what is wrong, "" when nothing is."""
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+        with jax.ensure_compile_time_eval(), jax.default_device(cpu):
+            errors = np.asarray(_errors(*_self_test_arrays(dtype)))
+    except Exception as error:  # whatever an unknown jaxlib raises means: not here
+        return f"oneDNN cannot be called: {str(error).splitlines()[0][:80]}"
+    if np.all(errors <= TOLERANCE[dtype]):
+        return ""
+    return f"oneDNN is off by {errors.max():.1e} of the largest value"
+
+
+def _self_test_arrays(dtype):
+    """Image, kernel and gradient whose sizes all differ, so that a swap shows."""
+    rng = np.random.default_rng(0)
+    shapes = ((2, 3, 4, 6, 9), (3, 5, 5, 9, 17), (2, 3, 4, 6, 17))
+    return [jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
+
+
+@jax.jit
+def _errors(x, w, g):
+    """Errors of value and kernel gradient, as shares of the largest value."""
+    value, back = jax.vjp(native, x, w)
+    pairs = (
+        (onednn.convolve(x, w), value),
+        (onednn.weight_gradient(x, g, w.shape[:3]), back(g)[1]),
+        (onednn.convolve(x, w[..., :3]), value[..., :3]),
+        (onednn.weight_gradient(x, g[..., :3], w.shape[:3]), back(g)[1][..., :3]),
+    )
+    pairs = [(a.astype(jnp.float32), b.astype(jnp.float32)) for a, b in pairs]
+    return jnp.stack([jnp.abs(a - b).max() / jnp.abs(b).max() for a, b in pairs])
