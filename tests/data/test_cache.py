@@ -317,6 +317,15 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_case(
     assert [c.id for c in cases] == ["a", "b"]
 
 
+def test_arrays_whose_header_cannot_be_written_do_not_stay(add_case, root, folder):
+    add_case("a")
+    header = folder / SPEC.name / "a.json"
+    header.mkdir(parents=True)
+    with pytest.raises(InputError, match="cannot be written"):
+        build(root, folder)
+    assert list(header.parent.iterdir()) == [header]
+
+
 def test_a_folder_that_is_no_folder(add_case, root, tmp_path):
     add_case()
     (tmp_path / "file").write_text("")

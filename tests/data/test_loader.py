@@ -135,23 +135,21 @@ def test_a_fault_reaches_the_consumer_with_the_name_of_the_case():
 
 
 def test_a_fault_ahead_does_not_wait_for_its_turn():
-    order = epoch_order(7, 0, 13)
-    last = CASES[order[12]].id  # drawn first at step 3
-    failed = threading.Event()
+    last = CASES[epoch_order(7, 0, 13)[12]].id  # drawn first at step 3
+    release = threading.Event()
 
-    def fails_late(case, rng):
+    def fails_at_step_3(case, rng):
         if case.id == last:
-            failed.set()
             raise OSError("unreadable")
+        release.wait()
         return draw(case, rng)
 
-    with load(sample=fails_late, threads=4, prefetch=4) as loader:
-        next(loader)
-        assert failed.wait(10)
-        # Only the thread's last words are not told yet; then no step comes any more.
-        with pytest.raises(LoaderError, match=last):
-            for _ in range(3):
-                next(loader)
+    loader = load(sample=fails_at_step_3, threads=4)
+    try:
+        with pytest.raises(LoaderError, match=f"{last}, step 3"):
+            next(loader)  # step 0, whose samples are still in work
+    finally:
+        release.set()
 
 
 def test_a_read_that_hangs_is_told_with_the_names():

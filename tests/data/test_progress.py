@@ -1,4 +1,7 @@
 import io
+import time
+
+import pytest
 
 from vnet_jax.data.progress import Progress
 
@@ -6,32 +9,64 @@ from vnet_jax.data.progress import Progress
 class Terminal(io.StringIO):
     """A stream that says it is one."""
 
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
-def test_lines_where_there_is_no_terminal():
-    stream = io.StringIO()
-    with Progress(3, "cache", "case", stream=stream) as progress:
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets: clock[0], in seconds."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_without_a_terminal_lines_come_every_few_seconds_and_at_the_end(clock):
+    out = io.StringIO()
+    with Progress("train", 40, stream=out, every_s=10.0) as progress:
+        for _ in range(40):
+            clock[0] += 1.0
+            progress.advance(loss=0.5, waiting="3 %")
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 4
+    assert lines[0] == (
+        "train 10/40 (25 %), loss 0.5000, waiting 3 %, 1 steps/s, 00:30 left"
+    )
+    assert lines[-1].startswith("train 40/40 (100 %)")
+    assert lines[-1].endswith("00:00 left")
+
+
+def test_a_note_says_which_it_was(clock):
+    out = io.StringIO()
+    with Progress("cache", 3, unit="case", stream=out) as progress:
         for name in "abc":
-            progress.advance(name)
-    (line,) = stream.getvalue().splitlines()  # within the first seconds, only the last
-    assert line.startswith("cache: 3/3 c, ")
-    assert line.endswith("00:00 left")
+            clock[0] += 2.0
+            progress.advance(note=name)
+    assert out.getvalue() == "cache 3/3 (100 %), c, 0.5 cases/s, 00:00 left\n"
 
 
-def test_a_bar_on_a_terminal():
-    stream = Terminal()
-    with Progress(2, "cache", "case", stream=stream) as progress:
-        progress.advance("a")
-        progress.advance("b")
-    last = stream.getvalue().split("\r")[-1]
-    assert "2/2" in last
-    assert "case" in last
-
-
-def test_silence():
-    stream = Terminal()
-    with Progress(1, "cache", "case", shown=False, stream=stream) as progress:
+def test_a_resumed_job_counts_its_rate_from_where_it_began(clock):
+    out = io.StringIO()
+    with Progress("train", 100, start=90, stream=out, every_s=1.0) as progress:
+        clock[0] += 2.0
         progress.advance()
-    assert stream.getvalue() == ""
+    # One step in 2 s, nine to go: 18 s. Counted from 0 it would be 91 in 2 s.
+    assert out.getvalue() == "train 91/100 (91 %), 0.5 steps/s, 00:18 left\n"
+
+
+def test_a_terminal_gets_a_bar_and_lines_beside_it():
+    out = Terminal()
+    with Progress("train", 2, stream=out, unit="case") as progress:
+        progress.say("validated")
+        progress.advance(2, note="b", loss=0.25)
+    assert "validated\n" in out.getvalue()
+    assert "2/2" in out.getvalue() and "\r" in out.getvalue()
+    assert "b, loss 0.2500" in out.getvalue()
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_silence(stream):
+    out = stream()
+    with Progress("cache", 1, shown=False, stream=out) as progress:
+        progress.advance()
+    assert out.getvalue() == ""

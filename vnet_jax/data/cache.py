@@ -96,10 +96,11 @@ def build_caches(
         remove_abandoned(folder / spec.name)
     missing, opened = _look(cases, folder, specs)
     refused = {}
-    with Progress(len(missing), "cache", "case", progress and bool(missing)) as shown:
+    shown = progress and bool(missing)
+    with Progress("cache", len(missing), unit="case", shown=shown) as bar:
         for outcome in _outcomes(missing, folder, specs, workers):
             case = outcome.case
-            shown.advance(case.id + (" refused" if outcome.refused else ""))
+            bar.advance(note=case.id + (" refused" if outcome.refused else ""))
             if outcome.refused:
                 refused[case.id] = InputError(*outcome.refused)
             else:

@@ -40,8 +40,8 @@ class CachedCase:
         grid: where the voxels are.
         case: where it comes from.
         header: sources (sha256, size, mtime), source_shape, source_affine,
-            source_spacing_mm, voxels (per class), foreground_box ((start, shape) in
-            voxels of `grid`, or None), cut_by_picture, histograms, warnings.
+            source_spacing_mm (z, y, x), voxels (per class), foreground_box ((start,
+            shape) in voxels of `grid`, or None), cut_by_picture, histograms, warnings.
     """
 
     id: str
@@ -80,26 +80,15 @@ def write_cached(
         for part, array in arrays.items()
         if array is not None
     }
-    for part, name in names.items():
-        write_array(folder / name, arrays[part])
-    grid, own = prepared.grid, source.grid
-    header = {
-        "format": FORMAT,
-        "spec": _spec_facts(spec),
-        "sources": {
-            role: facts | {"sha256": source.sha256[role]}
-            for role, facts in stamps.items()
-        },
-        "arrays": names,
-        "shape": [int(n) for n in grid.shape],
-        "affine": grid.affine.tolist(),
-        "spacing_mm": [float(s) for s in grid.spacing_mm],
-        "source_shape": [int(n) for n in own.shape],
-        "source_affine": own.affine.tolist(),
-        "source_spacing_mm": [float(s) for s in source.ct.grid.spacing_mm],
-        **prepared.facts,
-    }
-    write_json(header_path(folder, case), header)
+    header = _header(spec, source, prepared, stamps) | {"arrays": names}
+    try:
+        for part, name in names.items():
+            write_array(folder / name, arrays[part])
+        write_json(header_path(folder, case), header)
+    except OSError:  # a full disk has no room for arrays that no header names
+        for name in names.values():
+            (folder / name).unlink(missing_ok=True)
+        raise
     _drop_older(folder, case, names)
 
 
@@ -140,6 +129,26 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _header(spec: GridSpec, source: Source, prepared: Prepared, stamps: dict) -> dict:
+    """What `CachedCase.header` holds, but for the names of the arrays."""
+    grid, own = prepared.grid, source.grid
+    return {
+        "format": FORMAT,
+        "spec": _spec_facts(spec),
+        "sources": {
+            role: facts | {"sha256": source.sha256[role]}
+            for role, facts in stamps.items()
+        },
+        "shape": list(grid.shape),
+        "affine": grid.affine.tolist(),
+        "spacing_mm": list(grid.spacing_mm),
+        "source_shape": list(own.shape),
+        "source_affine": own.affine.tolist(),
+        "source_spacing_mm": list(source.ct.grid.spacing_mm),
+        **prepared.facts,
+    }
 
 
 def _read_header(path: Path) -> dict | None:

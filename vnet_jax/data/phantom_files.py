@@ -103,9 +103,9 @@ def write_cases(
     try:
         out.mkdir(parents=True, exist_ok=True)
         missing = [recipe for recipe in recipes if not is_there(out, recipe)]
-        with Progress(len(missing), "phantoms", "case", shown) as progress:
+        with Progress("phantoms", len(missing), unit="case", shown=shown) as progress:
             for name, wrong in _outcomes(out, missing, min(workers, len(missing))):
-                progress.advance(name)
+                progress.advance(note=name)
                 refused += [InputError(*wrong)] if wrong else []
     except OSError as error:
         wrong = f"cannot be written: {error.strerror or error}"

@@ -133,7 +133,7 @@ def _numbers(figures: dict) -> str:
             "Refused": (str(n["refused"]), "listed below" if n["refused"] else "none"),
             "Largest box": (
                 _triple(largest) if largest else tables.NOTHING,
-                f"voxels; the region is {_triple(boxes['roi_vox'])}",
+                f"voxels, by axis; the region is {_triple(boxes['roi_vox'])}",
             ),
             "Tumours": (
                 tables.number(float(np.median(tumours)), 1)
@@ -149,7 +149,8 @@ def _notices(figures: dict) -> list[str]:
     larger = figures["boxes"]["larger_than_roi"]
     notices = []
     if figures["counts"]["synthetic"]:
-        notices.append("Some or all of these CTs are synthetic.")
+        some = figures["counts"]["synthetic"] < figures["counts"]["cases"]
+        notices.append(f"{'Some' if some else 'All'} of these CTs are synthetic.")
     if larger:
         notices.append(
             f"The foreground of {len(larger)} cases is larger than the region of "

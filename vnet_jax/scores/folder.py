@@ -91,14 +91,14 @@ def score_folder(
             f"holds no prediction for any of the {len(truths)} labels in {labels}",
             f"a prediction is called {next(iter(truths))}.nii.gz, like its case",
         )
-    with Progress(len(present), "evaluate", "case", shown) as progress:
+    with Progress("evaluate", len(present), unit="case", shown=shown) as progress:
         for name in present:
             try:
                 case = score_case(predictions, name, truths[name], classes)
                 report.cases.append(case)
             except InputError as error:
                 report.failed.append({"id": name, "reason": str(error)})
-            progress.advance(name)
+            progress.advance(note=name)
     report.summary = summarise(report.cases, seed)
     return report
 
