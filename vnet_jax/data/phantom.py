@@ -60,7 +60,7 @@ def draw_case(seed, spacing_mm=(3.0, 0.78162497, 0.78162497), extent_mm=None):
     axes, grid = _field_of_view(build, spacing_mm, extent_mm, part("field"))
     body = empty_body(build, axes, part)
     room, step_mm = masses.free_room(body.scene), masses.fine_step_mm(body.scene)
-    pair = masses.draw_pair(step_mm, body.warp, build.size, part)
+    pair = masses.draw_pair(room, step_mm, body.warp, build.size, part)
     grown = masses.draw_cysts(pair, room, step_mm, part("cysts"))
     grown += masses.draw_tumours(pair, contrast, room, step_mm, part("tumours"))
     canvas = fill(body, build, contrast, pair, grown, axes, part)

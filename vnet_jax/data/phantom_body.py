@@ -84,6 +84,7 @@ def fill(body: Body, build, contrast, pair, grown, axes, part) -> Canvas:
     organs.paint_pancreas(scene, contrast, part("pancreas"))
     gut.paint_stomach(scene, build, contrast, part("stomach"))
     gut.paint_colon(scene, build, contrast, part("colon"))
+    gut.paint_bladder(scene, contrast, part("bladder"))
     gut.paint_small_bowel(scene, build, contrast, part("bowel"))
     layers = list(scene.layers)
     for kidney in pair:

@@ -1,10 +1,10 @@
-"""The bones of the phantom: vertebrae, ribs and the wings of the pelvis."""
+"""The bones of the phantom: vertebrae, ribs and pelvis."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vnet_jax.data.phantom_field import FAR_MM, Space, ellipse, united
+from vnet_jax.data.phantom_field import FAR_MM, Space, ellipse, ellipsoid, united
 from vnet_jax.data.phantom_layers import Coat, Layer, Scene
 from vnet_jax.data.phantom_trunk import Build, spine_y
 
@@ -93,3 +93,8 @@ def _paint_ilium(scene: Scene, build: Build, coats) -> None:
     plate = np.abs(part.cavity - 2) - (3 + 0.03 * np.clip(z - 92, 0, 100))
     bone = np.maximum(np.maximum(plate, crest - z), np.abs(angle - 1.1) * 80 - 62)
     part.paint("ilium", bone, *coats)
+    z, y, x = part.space.at
+    centre = (250.0, 12.0, 88.0 * build.size)
+    head = ellipsoid((z, y - spine_y(z) / 2, np.abs(x)), centre, (25, 25, 25))
+    socket = np.maximum(np.abs(head - 7) - 5, np.abs(x) - centre[2] - 8)
+    part.paint("hips", np.minimum(head, socket), *coats)

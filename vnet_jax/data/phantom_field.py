@@ -19,6 +19,17 @@ import numpy as np
 FAR_MM = 60.0
 
 
+def spline_weights(f):
+    """The four weights of a cubic B-spline at a fraction `f` after its second node."""
+    last = f**3 / 6
+    return (
+        (1 - f) ** 3 / 6,
+        2 / 3 - f**2 + 3 * last,
+        (1 / 3 + f + f**2) / 2 - 3 * last,
+        last,
+    )
+
+
 def taps(
     start: float, step: float, count: int, at_mm: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -35,11 +46,9 @@ def taps(
     """
     t = (np.asarray(at_mm, np.float64) - start) / step
     node = np.floor(t).astype(np.int64)
-    f = t - node
-    weights = ((1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, 1 + 3 * (f + f**2 - f**3), f**3)
     return [
-        (np.clip(node + k - 1, 0, count - 1), (w / 6).astype(np.float32))
-        for k, w in enumerate(weights)
+        (np.clip(node + k - 1, 0, count - 1), w.astype(np.float32))
+        for k, w in enumerate(spline_weights(t - node))
     ]
 
 

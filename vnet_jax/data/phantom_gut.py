@@ -1,4 +1,4 @@
-"""Stomach and bowel of the phantom, with gas and stool, and the mesentery."""
+"""Stomach, bowel with gas and stool, mesentery and bladder of the phantom."""
 
 from __future__ import annotations
 
@@ -82,6 +82,16 @@ def _paint_gut(scene: Scene, line, radii, wall_hu: float, rng) -> None:
         middle = np.interp(where, line[order, axis], line[order, 1])
         level = part.space.y - (middle + rng.uniform(-6, 6)).astype(np.float32)
         part.paint("gas", np.maximum(sd + 3, level + ripple * stool), GAS)
+
+
+def paint_bladder(scene: Scene, contrast: Contrast, rng) -> None:
+    """The urinary bladder, for scans that reach the pelvis."""
+    centre = rng.normal((238, -12, 0), (6, 4, 4))
+    radii = rng.uniform((26, 28, 32), (44, 42, 50))
+    part = scene.around(centre - radii, centre + radii)
+    bladder = ellipsoid(part.space.at, centre, radii) + part.bumps(rng, 25.0, 2.0)
+    urine = Coat(3.0, min(contrast.hu["pelvis"], 250.0), 3)
+    part.place("bladder", bladder, Coat(0, 48, 6), urine, wall_mm=3.0)
 
 
 def paint_small_bowel(scene: Scene, build: Build, contrast: Contrast, rng) -> None:

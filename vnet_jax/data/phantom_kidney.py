@@ -58,11 +58,20 @@ def axes_of(side: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_kidney(
-    side: str, size: float, warp, step_mm: float, rng: np.random.Generator
+    side: str, size: float, warp, room: Field, step_mm: float, rng
 ) -> Kidney:
-    """Draws a bean of about 110 x 50 x 55 mm at its place beside the spine."""
+    """Draws a bean of about 110 x 50 x 55 mm at its place beside the spine.
+
+    Args:
+        side: "left" or "right".
+        size: of the skeleton, 1 in the middle.
+        warp: the patient's deformation, three fields in mm.
+        room: distance to bone and wall, which press it flat, mm.
+        step_mm: distance of the nodes.
+        rng: draws place, size and tilt.
+    """
     out = 1.0 if side == "left" else -1.0
-    mean = (-9.0 if side == "left" else 9.0, 8.0, out * 62.0)
+    mean = (-9.0 if side == "left" else 9.0, 5.0, out * 62.0)
     centre = size * rng.normal(mean, (9.0, 4.0, 3.0))
     half = np.array([54.0, 25.0, 28.0]) * size * rng.normal(1.0, 0.07, 3).clip(0.8, 1.2)
     reach = np.array([82.0, 56.0, 60.0]) * size
@@ -74,6 +83,7 @@ def draw_kidney(
     bumps = rough(rng, space, 18.0, 1.1).on(*space.axes())
     bend = np.float32(rng.uniform(6, 14) / half[0] ** 2)
     outer = ellipsoid((u, v, w + bend * (u * u - 300)), (0, 0, 0), half) + bumps
+    outer = np.maximum(outer, -room.on(*space.axes()))
     hollow = half * (rng.uniform(0.42, 0.55), rng.uniform(0.24, 0.36), 0.72)
     shift = -half[2] * rng.uniform(0.42, 0.55)
     ragged = rough(rng, space, 9.0, 1.8).on(*space.axes())

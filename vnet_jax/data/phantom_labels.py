@@ -216,7 +216,7 @@ def raster(mask: np.ndarray, box: tuple[slice, ...], axes) -> Raster:
     soft = np.pad(mask, pad).astype(np.float32)
     soft = ndimage.gaussian_filter(soft, (0.4, 0.8, 0.8))
     start = tuple(b.start - low for b, (low, _) in zip(box, pad, strict=True))
-    wide = 2.3 * max(float(axes[2][1] - axes[2][0]), 1.0) + 1.2
+    wide = 2.3 * float(axes[2][1] - axes[2][0]) + 2.2  # mm that fill a canvas's edge
     return Raster((0.5 - soft) * np.float32(wide), start, axes[0])
 
 
@@ -226,7 +226,10 @@ def tumours_from(
     """The tumours of a kidney's label, specks with the largest of them.
 
     Args:
-        labels, axes, group, kidney: where they are.
+        labels: (D, H, W) 0, 1, 2.
+        axes: places of the voxels, mm.
+        group: of `groups`.
+        kidney: of `kidney_from`.
         contrast: HU of kinds in the patient's phase.
         owner: (D, H, W) uint8; their voxels get their numbers, from `first` (in place).
         first: number of the first of them.

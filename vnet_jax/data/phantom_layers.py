@@ -104,7 +104,7 @@ class Scene:
         if trimmed is not None:
             self.layers.append(Layer(name, trimmed, coats))
 
-    def place(self, name, sd, *coats: Coat, gap_mm=1.5, wall_mm=2.0) -> np.ndarray:
+    def place(self, name, sd, *coats: Coat, gap_mm=1.0, wall_mm=2.0) -> np.ndarray:
         """Cuts a shape free of what stands and of the wall, paints and claims it."""
         sd = np.maximum(sd, np.float32(gap_mm) - self.taken)
         sd = np.maximum(sd, self.cavity + np.float32(wall_mm))

@@ -32,10 +32,11 @@ class Mass:
     place: Field
 
 
-def draw_pair(step_mm: float, warp, size: float, stream) -> list[Kidney]:
+def draw_pair(room: Field, step_mm: float, warp, size: float, stream) -> list[Kidney]:
     """Two kidneys, sometimes one.
 
     Args:
+        room: where bone and wall leave room.
         step_mm: distance of the nodes.
         warp: the patient's own deformation.
         size: of the skeleton.
@@ -45,7 +46,7 @@ def draw_pair(step_mm: float, warp, size: float, stream) -> list[Kidney]:
     sides = ["left", "right"]
     if rng.random() < ONE_KIDNEY:
         sides.remove(str(rng.choice(sides)))
-    return [organ.draw_kidney(s, size, warp, step_mm, stream(s)) for s in sides]
+    return [organ.draw_kidney(s, size, warp, room, step_mm, stream(s)) for s in sides]
 
 
 def fine_step_mm(scene: Scene) -> float:
@@ -106,7 +107,7 @@ def _cyst(kidney: Kidney, room: Field, step_mm: float, rng, inside: bool) -> Mas
     sd = np.maximum(sd, -room.on(*space.axes()))
     if inside:
         sd = np.maximum(sd, kidney.space.field(kidney.organ).on(*space.axes()))
-    coat = Coat(0, float(rng.uniform(-6, 14)), 1.5)
+    coat = Coat(0, float(rng.uniform(-8, 11)), 1.5)
     facts = {"side": kidney.side, "centre_mm": centre.tolist()}
     shape = space.field(sd)
     return Mass([Layer("cyst", shape, (coat,), "cyst")], facts, shape)

@@ -64,7 +64,7 @@ def paint_vessels(scene: Scene, contrast: Contrast, hila, rng) -> None:
         ("vein", vein, "vein"),
     ):
         coats = Coat(0, 45, 4), Coat(1.2, contrast.hu[key], 5)
-        part.place(name, sd, *coats, gap_mm=0.8, wall_mm=3.0)
+        part.place(name, sd, *coats, gap_mm=0.4, wall_mm=3.0)
     amount = rng.uniform(1.4, 3.2)  # many patients have none
     plaque = np.maximum(np.abs(artery) - 0.6, (amount - part.bumps(rng, 9, 1)) * 5)
     part.paint("plaque", plaque, Coat(0, 480, 60))

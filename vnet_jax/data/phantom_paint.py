@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import fft
 
-from vnet_jax.data.phantom_field import Field, along
+from vnet_jax.data.phantom_field import Field, along, spline_weights
 from vnet_jax.data.phantom_layers import Coat, Layer, Raster
 
 #: Outside of the reconstructed circle, as scanners pad it.
@@ -34,12 +34,17 @@ class Window:
 
     def plane(self, z_mm: float) -> np.ndarray | None:
         """(h, w) float32 values at a height, for the voxels of `box`; None outside."""
-        field = self.field
-        last = field.start_mm[0] + field.step_mm * (field.values.shape[0] - 1)
-        if self.empty or not field.start_mm[0] <= z_mm <= last:
+        if self.empty:
             return None
-        height = field.taps(0, np.array([z_mm]))
-        coarse = sum(w[0] * field.values[i[0]] for i, w in height)
+        values = self.field.values
+        t = (z_mm - self.field.start_mm[0]) / self.field.step_mm
+        if not 0 <= t <= len(values) - 1:
+            return None
+        node = int(t)
+        below = spline_weights(t - node)
+        coarse = np.zeros(values.shape[1:], np.float32)
+        for k, weight in enumerate(below, node - 1):
+            coarse += np.float32(weight) * values[min(max(k, 0), len(values) - 1)]
         return along(along(coarse, self._taps[1], 1), self._taps[0], 0)
 
 
@@ -68,7 +73,7 @@ class Canvas:
 
     def __init__(self, layers: Sequence[Layer], textures: Sequence[Field], axes):
         self.z_mm, self.y_mm, self.x_mm = axes
-        self.edge_mm = 1.15 * max(float(self.x_mm[1] - self.x_mm[0]), 1.0)
+        self.edge_mm = 0.5 + 1.15 * float(self.x_mm[1] - self.x_mm[0])
         self._textures = [Window(t, self.y_mm, self.x_mm) for t in textures]
         self._layers = [(layer, self._window(layer.field)) for layer in layers]
 

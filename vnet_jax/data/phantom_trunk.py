@@ -117,7 +117,7 @@ def paint_trunk(scene: Scene, outer: np.ndarray, skin: np.ndarray, build, rng) -
     scene.paint("body", skin, Coat(0, 10), Coat(1.9, fat, 4, strands_hu=30))
     scene.paint("wall", outer, Coat(0, muscle, 8, strands_hu=-45))
     _paint_flank(scene, outer, build, muscle, fat, rng)
-    scene.paint("visceral fat", scene.cavity, Coat(0, fat + 6, 7, strands_hu=36))
+    scene.paint("visceral fat", scene.cavity, Coat(0, fat + 6, 7, strands_hu=48))
 
 
 def _paint_table(scene: Scene, build: Build) -> None:
@@ -158,13 +158,31 @@ def paint_muscles(scene: Scene, size: float, rng) -> None:
         sd = np.maximum(sd, np.float32(1.2) - part.taken)
         part.paint(name, sd, coat)
         part.claim(sd)
-    part = scene.around((-400, -45, -45), (12, 25, 45))
+    _paint_crura(scene, coat)
+    _paint_gluteals(scene, coat)
+
+
+def _paint_crura(scene: Scene, coat: Coat) -> None:
+    """The diaphragm's legs, left and right of the aorta on the vertebrae."""
+    part = scene.around((-400, -45, -45), (16, 25, 45))
     z, y, x = part.space.at
     y = y - spine_y(z)
-    thick = 2.8 - 0.012 * np.clip(z + 60, -40, 80)
-    ring = np.abs(ellipse(y, x, (-6, 2), (30, 27))) - thick
-    crus = np.maximum(np.maximum(ring, y - 7), z - 4)
-    part.place("crus", crus, coat, gap_mm=0.3, wall_mm=0.0)
+    thick = np.clip(1.4 - 0.02 * z, 0.6, 3.6)
+    ring = np.abs(ellipse(y, x, (-12, 4), (28, 21))) - thick
+    crura = np.maximum(np.maximum(ring, y - 4), z - np.where(x > 0, -10, 10))
+    part.place("crura", crura, coat, gap_mm=0.0, wall_mm=0.0)
+
+
+def _paint_gluteals(scene: Scene, coat: Coat) -> None:
+    """The muscles in and outside the wings of the pelvis."""
+    part = scene.around((100, -80, -240), (500, 110, 240))
+    z, y, x = part.space.at
+    y, low = y - spine_y(z), np.clip((z - 105) / 70, 0.02, 1.0)
+    side = np.abs(x)
+    outside = ellipse(y, side, (35, 92), (52 * low, 48 * low))
+    part.paint("gluteals", np.maximum(outside, 30 - side), coat)
+    inside = ellipse(y + 0.5 * (side - 70), side, (2, 80), (14 * low, 42 * low))
+    part.place("iliacus", inside, coat, gap_mm=0.5, wall_mm=0.0)
 
 
 def diaphragm_z(y: np.ndarray, x: np.ndarray, build: Build) -> np.ndarray:
