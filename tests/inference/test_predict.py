@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from tests.inference.known import VARIABLES, Threshold, random_variables
+from tests.inference.known import Threshold, random_variables, variables
 from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.ct.intensity import scale
 from vnet_jax.inference import predict
@@ -53,8 +53,8 @@ def test_one_program_serves_every_shape_region_and_member():
     p = predictor(Threshold(stages=2))
     for shape in [(16, 16, 16), (5, 40, 20), (33, 16, 16)]:
         image = volume(shape)
-        p.mean_softmax([VARIABLES, VARIABLES], image)
-        p.softmax(VARIABLES, image, image.grid.crop((1, 1, 1), (2, 2, 2)))
+        p.mean_softmax([variables(), variables()], image)
+        p.softmax(variables(), image, image.grid.crop((1, 1, 1), (2, 2, 2)))
     assert p.program._cache_size() == 1
 
 

@@ -1,0 +1,87 @@
+"""The program itself, as a user starts it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.inference import known
+from vnet_jax import models
+from vnet_jax.ct.geometry import Grid
+from vnet_jax.ct.nifti import write_image
+
+PROGRAM = Path(__file__).parents[2] / "bin" / "infer.py"
+GRID = Grid((16, 32, 40), np.diag([5.0, 4.0, 3.0, 1.0]))
+WINDOW = (16, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with one whole and one broken CT and two runs of random weights."""
+    root = tmp_path_factory.mktemp("infer")
+    hu = np.random.default_rng(0).integers(-200, 300, GRID.shape).astype(np.int16)
+    hu[:, :4] = -1000
+    (root / "cts").mkdir()
+    write_image(root / "cts" / "a b.nii.gz", hu, GRID)
+    (root / "cts" / "broken.nii.gz").write_bytes(b"")
+    for phase in (1, 2):
+        config = known.config(phase, GRID.spacing_mm, (1, 1, 1), WINDOW, width=4)
+        values = known.random_variables(models.build(**config.model), WINDOW)
+        known.write_run(root / "runs" / f"phase{phase}", config, {5: (0.5, values)})
+    return root
+
+
+def infer(place, *flags):
+    return subprocess.run(
+        [sys.executable, str(PROGRAM), *flags],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_batch_with_a_broken_file(place):
+    done = infer(place, "--input", "cts", "--output", "masks", "--device", "cpu")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if "broken.nii.gz" in line]
+    assert lines[-1].startswith("vnet_jax: cts/broken.nii.gz: ")
+    assert "1 of 2 cases are in masks" in done.stdout
+    names = sorted(path.name for path in (place / "masks").iterdir())
+    assert names == ["a b.json", "a b.nii.gz", "a b.png"]
+    mask = nib.load(place / "masks" / "a b.nii.gz")
+    assert mask.shape == GRID.shape
+    np.testing.assert_allclose(mask.affine, GRID.affine, atol=1e-5)
+    facts = json.loads((place / "masks" / "a b.json").read_text())
+    assert facts["trained_on_synthetic"]
+    again = infer(place, "--input", "cts/a b.nii.gz", "--output", "masks")
+    assert again.returncode == 0
+    assert "a b: unchanged, skipped" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--output", "x"], "--input is missing"),
+        (["--input", "none", "--output", "x"], "no such file or folder"),
+        (["--input", "cts", "--output", "cts"], "would replace an input"),
+        (
+            ["--input", "cts", "--output", "x", "--phase1", "nowhere"],
+            "no run: it holds no config.json; train it with bin/train.py",
+        ),
+        (["--input", "cts", "--output", "x", "--device", "abacus"], "not here"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(place, flags, said):
+    done = infer(place, *flags)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("vnet_jax: ")]
+    assert len(told) == 1
+    assert said in told[0]
+    assert not (place / "x").exists()
