@@ -47,7 +47,7 @@ def _processes(phase, y, side) -> np.ndarray:
 def paint_spine(scene: Scene, fine: Space, size: float, rng) -> list[Layer]:
     """Claims the spine's place; its layers: discs, bone with marrow, the dural sac."""
     part = vertebrae(fine, size)
-    cortex, marrow = rng.uniform(420, 620), rng.uniform(130, 230)
+    cortex, marrow = rng.uniform(520, 820), rng.uniform(130, 230)
     coats = {
         "disc": (Coat(0, 85, 5),),
         "bone": (Coat(0, cortex, 40), Coat(1.5, marrow, 30, 1.0, strands_hu=40)),
@@ -75,7 +75,7 @@ def paint_ribs(scene: Scene, build: Build, rng) -> None:
     cartilage = np.maximum(np.maximum(tube, -beyond), (angle - 2.9) * 70)
     cartilage = np.where(number > 1, cartilage, np.float32(FAR_MM))
     part.paint("cartilage", cartilage, Coat(0, rng.uniform(80, 130), 15))
-    coats = Coat(0, 520, 40), Coat(1.5, rng.uniform(120, 200), 30, 1.0)
+    coats = Coat(0, 640, 40), Coat(1.5, rng.uniform(120, 200), 30, 1.0)
     part.paint("ribs", np.maximum(tube, beyond), *coats)
     _paint_ilium(scene, build, coats)
 

@@ -175,23 +175,27 @@ class Space:
 
 def ellipsoid(at, centre_mm, radii_mm) -> np.ndarray:
     """Distance to an ellipsoid's surface, exact on it and to first order near it."""
-    k1 = np.zeros_like(at[0])
-    k2 = np.zeros_like(at[0])
+    k1, k2 = np.zeros_like(at[0]), np.zeros_like(at[0])
     for place, centre, radius in zip(at, centre_mm, radii_mm, strict=True):
         q = (place - np.float32(centre)) * np.float32(1 / radius)
         q *= q
         k1 += q
         k2 += q * np.float32(1 / radius**2)
-    k1 = np.sqrt(k1)
-    return k1 * (k1 - 1) / np.sqrt(k2 + np.float32(1e-9))
+    return _from_gauges(np.sqrt(k1), np.sqrt(k2), np.float32(min(radii_mm)))
 
 
 def ellipse(y, x, centre_mm, radii_mm) -> np.ndarray:
     """Distance to an elliptic cylinder along z; centre and radii may be arrays."""
-    a, b = (y - centre_mm[0]) / radii_mm[0], (x - centre_mm[1]) / radii_mm[1]
-    k1 = np.sqrt(a * a + b * b)
-    k2 = np.sqrt((a / radii_mm[0]) ** 2 + (b / radii_mm[1]) ** 2 + np.float32(1e-9))
-    return k1 * (k1 - 1) / k2
+    ry, rx = radii_mm
+    a, b = (y - centre_mm[0]) / ry, (x - centre_mm[1]) / rx
+    k2 = np.sqrt((a / ry) ** 2 + (b / rx) ** 2)
+    return _from_gauges(np.sqrt(a * a + b * b), k2, np.minimum(ry, rx))
+
+
+def _from_gauges(k1, k2, least) -> np.ndarray:
+    """k1 (k1 - 1) / k2, which is 0 / 0 in the middle: there, minus the least radius."""
+    small = np.float32(1e-4)
+    return (k1 + small) * (k1 - 1) / (k2 + small / least)
 
 
 def capsule(at, p0, p1, r0: float, r1: float) -> np.ndarray:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ from vnet_jax.ct.geometry import from_canonical, to_canonical
 from vnet_jax.ct.nifti import read_labels, write_image, write_mask
 from vnet_jax.data.files import PART, write_json
 from vnet_jax.data.phantom import draw_case, paint_labels
+from vnet_jax.data.processes import results
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 
@@ -104,7 +101,8 @@ def write_cases(
         out.mkdir(parents=True, exist_ok=True)
         missing = [recipe for recipe in recipes if not is_there(out, recipe)]
         with Progress("phantoms", len(missing), unit="case", shown=shown) as progress:
-            for name, wrong in _outcomes(out, missing, min(workers, len(missing))):
+            jobs = [(out, recipe) for recipe in missing]
+            for name, wrong in results(_attempt, jobs, workers):
                 progress.advance(note=name)
                 refused += [InputError(*wrong)] if wrong else []
     except OSError as error:
@@ -127,37 +125,13 @@ def is_there(out: Path, recipe: Recipe) -> bool:
     return same and all((folder / name).is_file() for name in FILES)
 
 
-def _outcomes(out: Path, recipes: Sequence[Recipe], workers: int) -> Iterator[tuple]:
-    """(id, None or the parts of an InputError) of each case, as they come."""
-    if workers <= 1:
-        yield from (_attempt(out, recipe) for recipe in recipes)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    try:
-        futures = [pool.submit(_attempt, out, recipe) for recipe in recipes]
-        yield from (future.result() for future in as_completed(futures))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _attempt(out: Path, recipe: Recipe) -> tuple[str, tuple | None]:
+    """(id, None or the parts of an InputError) of a case."""
     try:
         write_case(out, recipe)
     except InputError as error:
         return recipe.id, (error.path, error.wrong, error.remedy)
     return recipe.id, None
-
-
-def _start_worker() -> None:
-    """Ctrl-C is the parent's to handle; a worker ends when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def write_case(out: Path, recipe: Recipe) -> None:

@@ -10,8 +10,9 @@ from vnet_jax.data.phantom_contrast import Contrast
 from vnet_jax.data.phantom_field import Field, Space, ellipsoid, rough, united
 from vnet_jax.data.phantom_layers import Coat, Layer, Raster
 
-#: KiTS19: tumours of 0.82 to 1464 ml, median 30; here 1 to 300.
-TUMOUR_ML = (1.0, 300.0, 30.0)
+#: Least, largest and median volume of a ball drawn for a tumour. KiTS19 has 0.82 to
+#: 1464 ml, median 30; bone and wall cut some off here, which leaves a median near 30.
+TUMOUR_ML = (1.5, 330.0, 46.0)
 
 
 @dataclass
@@ -97,7 +98,7 @@ def draw_kidney(
 def draw_volume_ml(rng: np.random.Generator) -> float:
     """A tumour's volume: log-normal around the median, within TUMOUR_ML."""
     low, high, median = TUMOUR_ML
-    return float(np.clip(np.exp(rng.normal(np.log(median), 1.25)), low, high))
+    return float(np.clip(np.exp(rng.normal(np.log(median), 1.1)), low, high))
 
 
 def pick_spot(kidney: Kidney, radius_mm, out, blocked: Field, rng) -> np.ndarray:
