@@ -179,6 +179,8 @@ def test_a_damaged_case_is_rebuilt(add_case, make_anatomy, root, folder, damage)
         other = json.loads(header.read_text())
         other["spec"]["downsample"] = [1, 2, 2]
         header.write_text(json.dumps(other))
+    (found,) = find_cases(root)
+    assert cached_case.open_cached(folder / SPEC.name, found, SPEC) is None
     ((case,),), refused = build(root, folder)
     assert not refused
     np.testing.assert_array_equal(case.image, make_anatomy()[0])
