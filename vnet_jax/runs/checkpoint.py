@@ -65,9 +65,8 @@ class Checkpoints:
         file = self.path / SCORES
         if not file.is_file():
             return {}
-        on_disk = set(self.steps())
         scores = json.loads(file.read_text(encoding="utf-8"))
-        return {int(k): v for k, v in scores.items() if int(k) in on_disk}
+        return {s: scores[str(s)] for s in self.steps() if str(s) in scores}
 
     def best(self) -> list[tuple[int, float]]:
         """(step, score) of the best ones, best first; of two equal ones the later."""
@@ -251,7 +250,7 @@ class Checkpoints:
         return read
 
     def _meta(self, step: int) -> dict:
-        file = self.path / str(step) / "meta" / "metadata"
+        file = self.path / str(step) / "meta/metadata"
         return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -294,8 +293,8 @@ def _quiet_failure() -> Iterator[None]:
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    lines = str(error).strip().splitlines() or [""]
-    reason = f"{type(error).__name__}: {lines[0][:200]}"
+    first = (str(error).strip().splitlines() or [""])[0]
+    reason = f"{type(error).__name__}: {first[:200]}"
     return InputError(
         path, f"damaged checkpoint ({reason})", "remove it, or copy the run anew"
     )

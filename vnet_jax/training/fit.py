@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from vnet_jax.runs.progress import Progress
 from vnet_jax.training import setup
 from vnet_jax.training.cases import RunCases
 from vnet_jax.training.interrupt import Interruption
+from vnet_jax.training.programs import Programs, programs
 from vnet_jax.training.report import StepReports
-from vnet_jax.training.state import TrainState, adam, init_state, learning_rate
-from vnet_jax.training.step import train_step
+from vnet_jax.training.state import TrainState, learning_rate
 from vnet_jax.training.validate import Target, validate
 
 
@@ -37,10 +36,7 @@ class Job:
         folder: where it lives.
         cases: its cases.
         plan: how the batch goes over the devices.
-        init: key -> state, born on the devices.
-        step: (state, batch) -> (state, metrics); compiled once, donates the state.
-        place: puts a restored state on the devices.
-        put: puts a batch on the devices.
+        on_devices: what runs there.
         rate: the learning rate by step.
         epoch_steps: optimiser steps an epoch.
         predictor: the network as inference uses it.
@@ -52,10 +48,7 @@ class Job:
     folder: RunFolder
     cases: RunCases
     plan: sharding.BatchPlan
-    init: Callable[[jax.Array], TrainState]
-    step: Callable
-    place: Callable[[TrainState], TrainState]
-    put: Callable[[dict], dict]
+    on_devices: Programs
     rate: Callable
     epoch_steps: int
     predictor: Predictor
@@ -105,7 +98,7 @@ def fit(
 
 
 def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
-    """Builds the network and compiles nothing yet; jit and shardings stand only here.
+    """Builds the network; compiles nothing yet.
 
     Args:
         config: as in `configs/phase1.py`.
@@ -115,30 +108,24 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
     plan = sharding.plan_batch(
         config.batch_size, config.device_batch, sharding.available_devices()
     )
-    mesh = sharding.data_mesh(plan.devices)
-    whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh)
     epoch_steps = steps_per_epoch(len(cases.train), config.batch_size)
     rate = learning_rate(
-        config.learning_rate, config.decay, config.decay_epochs, epoch_steps
+        config.learning_rate, config.decay, tuple(config.decay_epochs), epoch_steps
     )
-    parts = dict(module=setup.module_of(config), optimiser=adam(rate, **config.adam))
-    step = functools.partial(
-        train_step, **parts, stage_weights=config.stage_weights, seed=config.seed
+    on_devices = programs(
+        setup.module_of(config),
+        plan,
+        rate,
+        (config.adam.b1, config.adam.b2, config.adam.eps),
+        tuple(config.stage_weights),
+        config.seed,
     )
     return Job(
         config=config,
         folder=folder,
         cases=cases,
         plan=plan,
-        init=jax.jit(functools.partial(init_state, **parts), out_shardings=whole),
-        step=jax.jit(
-            step,
-            donate_argnums=0,
-            in_shardings=(whole, cut),
-            out_shardings=(whole, whole),
-        ),
-        place=lambda state: jax.device_put(state, whole),
-        put=lambda batch: sharding.put_batch(batch, plan.micro_batches, cut),
+        on_devices=on_devices,
         rate=rate,
         epoch_steps=epoch_steps,
         predictor=from_config(config),
@@ -155,11 +142,11 @@ def _start(job: Job, strict: bool) -> tuple[int, TrainState]:
     saved = job.folder.checkpoints
     if not saved.steps():
         cut_back(job.folder.path, 0, validated=False)
-        return 0, job.init(key)
-    abstract = jax.eval_shape(job.init, key)
+        return 0, job.on_devices.init(key)
+    abstract = jax.eval_shape(job.on_devices.init, key)
     step, state = saved.restore_latest(abstract, strict=strict, warn=_say)
     cut_back(job.folder.path, step, validated=step in saved.scores())
-    return step, job.place(state)
+    return step, job.on_devices.place(state)
 
 
 def _log_start(job: Job, log: RunLog, step: int, changed: dict) -> None:
@@ -182,7 +169,8 @@ def _log_start(job: Job, log: RunLog, step: int, changed: dict) -> None:
 
 def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
     """Steps until the last one or a signal; saves, then validates, where it is due."""
-    checkpoints, every_s = job.folder.checkpoints, 60 * job.config.checkpoint_minutes
+    devices, checkpoints = job.on_devices, job.folder.checkpoints
+    every_s = 60 * job.config.checkpoint_minutes
     if job.validates(step) and step not in checkpoints.scores():
         _validate(job, log, step, state, stop, _say)
     if stop or step >= job.last_step:
@@ -193,7 +181,7 @@ def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
         saved_s = time.monotonic()
         for done, batch in loader:
             ids = batch.pop("ids")
-            state, metrics = job.step(state, job.put(batch))
+            state, metrics = devices.step(state, devices.put(batch))
             step = done + 1
             reports.push(step, metrics, ids)
             due = job.validates(step)

@@ -54,7 +54,7 @@ def phase1_targets(
     if not kept.is_file():
         run = open_phase1(phase1)
         boxes = _locate_all(run, cases, cache, root)
-        write_json(kept, {"phase1": run.identity(), "boxes": boxes})
+        write_json(kept, {"phase1": run.identity(1), "boxes": boxes})
     boxes = json.loads(kept.read_text(encoding="utf-8"))["boxes"]
     if set(boxes) != {cached.id for cached in cases}:
         raise InputError(
@@ -82,11 +82,12 @@ def _locate_all(
     run: RunFolder, cases: Sequence[CachedCase], cache: str, root: str
 ) -> dict:
     predictor = from_config(run.config)
-    variables = run.checkpoints.variables(run.ensemble(1)[0])
+    # The best checkpoint alone, as inference's `Segmenter` does.
+    members = [run.checkpoints.variables(run.ensemble(1)[0])]
     boxes = {}
     with Progress("phase 1's boxes", len(cases), unit="case") as progress:
         for cached in _on_grid_of(run, cases, cache, root):
-            region = locate(predictor, variables, Volume(cached.image, cached.grid))
+            region = locate(predictor, members, Volume(cached.image, cached.grid))
             boxes[cached.id] = _as_json(region)
             progress.advance()
     return boxes

@@ -43,6 +43,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         wrong = "eval_every, keep_best and loader_threads must be at least 1"
     if wrong:
         raise InputError(None, f"config: {wrong}", REMEDY)
+    module_of(config)
     if config.phase == 2 and config.data.phase1:
         regions.open_phase1(config.data.phase1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
 import flax.struct
 import jax
@@ -35,8 +35,9 @@ class TrainState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
+@functools.cache
 def learning_rate(
-    initial: float, decay: float, decay_epochs: Sequence[int], steps_per_epoch: int
+    initial: float, decay: float, decay_epochs: tuple[int, ...], steps_per_epoch: int
 ) -> optax.Schedule:
     """The learning rate by step: multiplied by `decay` at each of `decay_epochs`.
 
@@ -50,7 +51,8 @@ def learning_rate(
         steps_per_epoch: optimiser steps an epoch.
 
     Returns:
-        A function of the number of steps done, for Python's numbers and JAX's.
+        A function of the number of steps done, for Python's numbers and JAX's; for
+        equal arguments the same one.
     """
     boundaries = [int(epoch) * steps_per_epoch for epoch in decay_epochs]
 

@@ -74,11 +74,16 @@ def score_case(
         labels: (value in the file, class) pairs.
 
     Returns:
-        {"id", "kidney", "tumour", "mean"}.
+        {"id", "kidney", "tumour", "mean"}, and "warnings": ["roi_tiled"] where the
+        region is larger than the network's window.
     """
     truth = read_classes(target.cached.case.label, labels)
     mask = predict_labels(predictor, variables, target, truth.grid)
-    return {"id": target.cached.id, **kits19(mask, truth.array)}
+    row = {"id": target.cached.id, **kits19(mask, truth.array)}
+    region = target.region
+    if region and len(predictor.windows(target.cached.grid, region)) > 1:
+        row["warnings"] = ["roi_tiled"]
+    return row
 
 
 def read_classes(path: Path, labels: Sequence[tuple[int, int]]) -> Volume:

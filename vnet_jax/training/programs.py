@@ -1,0 +1,72 @@
+"""The programs of a run: the only place where training is jitted."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+from flax import linen as nn
+
+from vnet_jax.runs import sharding
+from vnet_jax.training.state import TrainState, adam, init_state
+from vnet_jax.training.step import train_step
+
+
+@dataclass(frozen=True, eq=False)
+class Programs:
+    """What runs on the devices.
+
+    Attributes:
+        init: key -> state, born whole on every device.
+        step: (state, batch) -> (state, metrics); compiled once, donates the state.
+        place: puts a restored state on the devices.
+        put: puts a batch on the devices, cut over them.
+    """
+
+    init: Callable[[jax.Array], TrainState]
+    step: Callable
+    place: Callable[[TrainState], TrainState]
+    put: Callable[[dict], dict]
+
+
+@functools.cache
+def programs(
+    module: nn.Module,
+    plan: sharding.BatchPlan,
+    rate: Callable,
+    adam_numbers: tuple[float, float, float],
+    stage_weights: tuple[float, ...],
+    seed: int,
+) -> Programs:
+    """Jits a run's functions, donates its state and names its shardings.
+
+    Args:
+        module: the network.
+        plan: how the batch goes over the devices.
+        rate: the learning rate by step, from `learning_rate`.
+        adam_numbers: b1, b2, eps.
+        stage_weights: of the stages' losses.
+        seed: of dropout.
+
+    Returns:
+        The programs, not compiled yet; for equal arguments the same ones.
+    """
+    mesh = sharding.data_mesh(plan.devices)
+    whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh)
+    parts = dict(module=module, optimiser=adam(rate, *adam_numbers))
+    step = functools.partial(
+        train_step, **parts, stage_weights=stage_weights, seed=seed
+    )
+    return Programs(
+        init=jax.jit(functools.partial(init_state, **parts), out_shardings=whole),
+        step=jax.jit(
+            step,
+            donate_argnums=0,
+            in_shardings=(whole, cut),
+            out_shardings=(whole, whole),
+        ),
+        place=lambda state: jax.device_put(state, whole),
+        put=lambda batch: sharding.put_batch(batch, plan.micro_batches, cut),
+    )
