@@ -23,3 +23,7 @@ class InputError(ValueError):
         self.remedy = remedy
         line = f"{path}: {wrong}" if path is not None else wrong
         super().__init__(f"{line}; {remedy}" if remedy else line)
+
+    def __reduce__(self):
+        """Its three arguments, so that it comes whole out of another process."""
+        return type(self), (self.path, self.wrong, self.remedy)
