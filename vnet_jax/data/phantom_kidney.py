@@ -12,7 +12,7 @@ from vnet_jax.data.phantom_layers import Coat, Layer, Raster
 
 #: Least, largest and median volume of a ball drawn for a tumour. KiTS19 has 0.82 to
 #: 1464 ml, median 30; bone and wall cut some off here, which leaves a median near 30.
-TUMOUR_ML = (1.5, 330.0, 46.0)
+TUMOUR_ML = (1.5, 270.0, 46.0)
 
 
 @dataclass
