@@ -21,12 +21,12 @@ from vnet_jax.ct.nifti import (
 )
 from vnet_jax.data.cases import find_inputs
 from vnet_jax.data.files import write_json
+from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 from vnet_jax.inference import summary
 from vnet_jax.inference.segment import Clock, Result, Segmenter
 from vnet_jax.reports.pictures import case_picture
 from vnet_jax.runs.folder import versions
-from vnet_jax.runs.progress import Progress
 
 #: What ends a case but not the batch: bad input, a full disk, too little memory.
 FAILURES = (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError)

@@ -11,13 +11,13 @@ import jax
 import ml_collections
 
 from vnet_jax.data.loader import Loader, steps_per_epoch
+from vnet_jax.data.progress import Progress
 from vnet_jax.inference.predict import Predictor, from_config
 from vnet_jax.reports.curves import curves
 from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs import sharding
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.runs.log import RunLog, cut_back, read_log
-from vnet_jax.runs.progress import Progress
 from vnet_jax.training import setup
 from vnet_jax.training.cases import RunCases
 from vnet_jax.training.interrupt import Interruption

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 
 from vnet_jax.data.loader import Loader
+from vnet_jax.data.progress import Progress
 from vnet_jax.runs.log import RunLog
-from vnet_jax.runs.progress import Progress
 
 
 class Diverged(RuntimeError):
