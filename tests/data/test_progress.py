@@ -70,3 +70,20 @@ def test_silence(stream):
     with Progress("cache", 1, shown=False, stream=out) as progress:
         progress.advance()
     assert out.getvalue() == ""
+
+
+def test_a_note_shows_what_is_under_way_and_counts_nothing():
+    stream = io.StringIO()
+    with Progress("infer", 2, stream=stream, every_s=0) as progress:
+        progress.note("a: window 1/3")
+        progress.advance()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "infer 0/2, a: window 1/3"
+    assert lines[1].startswith("infer 1/2")
+
+
+def test_notes_come_no_faster_than_lines():
+    stream = io.StringIO()
+    with Progress("infer", 2, stream=stream, every_s=1e6) as progress:
+        progress.note("a: window 1/3")
+    assert stream.getvalue() == ""

@@ -163,6 +163,17 @@ def test_nothing_to_measure():
     assert got["volumes_ml"]["tumour"] == 0
 
 
+def test_the_largest_tumours_are_listed_and_all_are_counted(monkeypatch):
+    monkeypatch.setattr(m, "TUMOURS", 2)
+    mask, ct = body([RIGHT, LEFT])
+    for column, size in ((21, 1), (24, 3), (72, 2)):
+        mask[11 : 11 + size, 31:33, column] = 2
+    got = m.measure(mask, ct)
+    assert got["tumour_count"] == 3
+    assert [t["side"] for t in got["tumours"]] == ["right", "left"]
+    assert [t["ml"] for t in got["tumours"]] == pytest.approx([6 * 0.012, 4 * 0.012])
+
+
 def test_midline_of_air_is_the_picture_s_middle():
     air = Volume(np.full(IPL.shape, -1000, np.int16), IPL)
     assert m.body_midline_mm(air) == pytest.approx(0)

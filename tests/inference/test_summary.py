@@ -52,6 +52,7 @@ def test_one_line():
     facts = {
         "status": "ok",
         "volumes_ml": {"kidney_left": 171.6, "kidney_right": None},
+        "tumour_count": 5,
         "tumours": [{"diameter_mm": 31.2, "side": "left"}] * 5,
         "warnings": [{"code": "no_contrast"}],
     }
@@ -59,6 +60,6 @@ def test_one_line():
         "kidney left 172 ml, tumour 31 mm (left), tumour 31 mm (left), "
         "tumour 31 mm (left), 2 more tumours [no_contrast]"
     )
-    facts |= {"tumours": [], "warnings": []}
+    facts |= {"tumour_count": 0, "tumours": [], "warnings": []}
     assert summary.in_one_line(facts) == "kidney left 172 ml, no tumour"
     assert summary.in_one_line({"status": "no_kidney"}) == "no kidney found"

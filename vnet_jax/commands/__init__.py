@@ -23,7 +23,9 @@ def run(name: str) -> None:
         name: a module of this package, such as "train".
     """
     command = importlib.import_module(f"vnet_jax.commands.{name}")
-    app.run(lambda argv: _guarded(command.main, argv), argv=[name, *sys.argv[1:]])
+    # absl would log at INFO, and orbax tells six lines a checkpoint.
+    argv = [name, "--verbosity=-1", *sys.argv[1:]]
+    app.run(lambda rest: _guarded(command.main, rest), argv=argv)
 
 
 def _guarded(main, argv) -> int:

@@ -72,6 +72,16 @@ class Progress:
             self._told = now
             self.say(self._as_line(told, now))
 
+    def note(self, text: str) -> None:
+        """Shows what is under way inside a unit that takes long; counts nothing."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+            return
+        now = time.monotonic()
+        if self._shown and now - self._told >= self._every_s:
+            self._told = now
+            self.say(f"{self._label} {self._done}/{self._total}, {text}")
+
     def say(self, line: str) -> None:
         """Writes a line without tearing the bar."""
         if self._bar is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
 import jax
+from tqdm import tqdm
 
 from vnet_jax.ct.nifti import (
     Scan,
@@ -24,7 +27,7 @@ from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 from vnet_jax.inference import summary
-from vnet_jax.inference.segment import Clock, Result, Segmenter
+from vnet_jax.inference.segment import Clock, Result, Segmenter, Tell
 from vnet_jax.reports.pictures import case_picture
 from vnet_jax.runs.folder import versions
 
@@ -162,10 +165,11 @@ def run(
     """
     stream = sys.stderr if stream is None else stream
     failed: list[tuple[Job, str]] = []
-    with Progress("infer", len(jobs), unit="case", stream=stream, every_s=0) as bar:
+    with Progress("infer", len(jobs), unit="case", stream=stream) as bar:
         for job in jobs:
             try:
-                line = _one(job, segmenter, save_stages, overwrite)
+                tell = partial(_under_way, bar, job.name, time.monotonic())
+                line = _one(job, segmenter, save_stages, overwrite, tell)
             except FAILURES as error:
                 if not (reason := _reason(job, error)):
                     raise
@@ -178,7 +182,13 @@ def run(
     return failed
 
 
-def _one(job: Job, segmenter: Segmenter, save_stages: bool, overwrite: bool) -> str:
+def _under_way(bar: Progress, name: str, began: float, step, done, total) -> None:
+    """Shows the windows of a case; some take minutes on a CPU."""
+    taken = tqdm.format_interval(time.monotonic() - began)
+    bar.note(f"{name}: {step}, window {done}/{total}, {taken} so far")
+
+
+def _one(job: Job, segmenter: Segmenter, save_stages, overwrite, tell: Tell) -> str:
     """Segments and writes one case; returns what to tell about it."""
     if job.kidneys and not job.kidneys.is_file():
         raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
@@ -193,7 +203,7 @@ def _one(job: Job, segmenter: Segmenter, save_stages: bool, overwrite: bool) -> 
     with clock("read"):
         scan = read_ct(job.source)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
-    result = segmenter.segment(scan, kidneys, save_stages)
+    result = segmenter.segment(scan, kidneys, save_stages, tell)
     facts = {"case": job.name, **result.summary, "options": options}
     write(job, scan, result, facts, clock)
     return summary.in_one_line(facts)

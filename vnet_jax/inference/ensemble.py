@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -75,17 +76,36 @@ class Ensemble:
         ]
 
     def softmax(
-        self, image: Volume, region: Grid | None = None
+        self,
+        image: Volume,
+        region: Grid | None = None,
+        tell: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[tuple[np.ndarray, Grid]]:
         """The mean of all members' probabilities; see `Predictor.mean_softmax`.
 
         Every member counts the same, whichever run it is from.
+
+        Args:
+            image: HU on the grid of `grid_settings`.
+            region: the foreground's box; None predicts the whole volume.
+            tell: is told how many windows of how many are done.
+
+        Returns:
+            Probabilities and grid of each stage.
         """
         sums: list[Stitch] | None = None
+        windows = len(self.predictors[0].windows(image.grid, region))
+        done, total = itertools.count(1), windows * sum(map(len, self._steps))
         for i, predictor in enumerate(self.predictors):
             members = self._variables(i)
             sums = predict.add_softmax(
-                predictor, members, image, region, sums, self.stages
+                predictor,
+                members,
+                image,
+                region,
+                sums,
+                self.stages,
+                lambda: tell(next(done), total),
             )
         return predict.means(sums, image.grid)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -127,6 +127,7 @@ def add_softmax(
     region: Grid | None,
     sums: list[Stitch] | None = None,
     stages: int | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> list[Stitch] | None:
     """Adds the members' predictions to running sums, one a stage.
 
@@ -137,6 +138,7 @@ def add_softmax(
         region: the foreground's box, or None.
         sums: what other runs on the same grid and windows added, or None to begin.
         stages: how many of the network's last stages to keep; all by default.
+        tick: is called after each window of each member.
 
     Returns:
         The sums; None where there were no members and nothing to begin with.
@@ -155,6 +157,7 @@ def add_softmax(
                 sums = [Stitch(start, shape) for _ in out]
             for total, stage in zip(sums, out, strict=True):
                 total.add(np.asarray(stage), at, weights)
+            tick()
         del variables  # before the generator loads the next one
     return sums
 

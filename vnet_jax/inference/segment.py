@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from vnet_jax.inference.ensemble import Ensemble
 from vnet_jax.inference.measure import measure
 from vnet_jax.inference.postprocess import clean, find_components, largest
 from vnet_jax.inference.predict import Predictor
+
+#: step, windows done, windows in all
+Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,11 @@ class Segmenter:
         }
 
     def segment(
-        self, scan: Scan, kidneys: Scan | None = None, stages: bool = False
+        self,
+        scan: Scan,
+        kidneys: Scan | None = None,
+        stages: bool = False,
+        tell: Tell = lambda step, done, total: None,
     ) -> Result:
         """Segments one CT.
 
@@ -94,6 +102,7 @@ class Segmenter:
             kidneys: another program's mask of the kidneys (anything > 0), on any grid
                 of the same patient, in place of phase 1.
             stages: also keep the masks of the stages.
+            tell: is told the step under way, and how many windows of how many are done.
 
         Returns:
             Mask, stages and summary.
@@ -101,7 +110,7 @@ class Segmenter:
         Raises:
             InputError: kidneys outside the CT, or none given without a phase 1.
         """
-        case = _Case(scan)
+        case = _Case(scan, tell)
         region = self._region(case, kidneys, stages)
         raw, box = self._refine(case, region, stages)
         ct = scan.volume
@@ -125,7 +134,9 @@ class Segmenter:
             raise InputError(None, "no phase 1 and no kidney mask", "give one of them")
         image = case.image(*self.phase1.grid_settings)
         with case.clock("phase1"):
-            ((probabilities, grid),) = self.phase1.softmax(image)[-1:]
+            ((probabilities, grid),) = self.phase1.softmax(
+                image, tell=partial(case.tell, "phase 1")
+            )[-1:]
             region, removed = _foreground(probabilities, grid)
         if stages:
             with case.clock("mask"):
@@ -151,7 +162,7 @@ class Segmenter:
                 f"the foreground is larger than the window of phase 2: {tiles} windows",
             )
         with case.clock("phase2"):
-            predicted = self.phase2.softmax(image)
+            predicted = self.phase2.softmax(image, tell=partial(case.tell, "phase 2"))
         with case.clock("mask"):
             if stages and len(predicted) > 1:
                 case.stages["stage1"] = argmax_on_grid(*predicted[0], source)
@@ -176,6 +187,7 @@ class _Case:
     """One CT on its way: its resampled forms, times, warnings and stages."""
 
     scan: Scan
+    tell: Tell
     clock: Clock = field(default_factory=Clock)
     stages: dict[str, np.ndarray] = field(default_factory=dict)
     warnings: list[dict] = field(default_factory=list)

@@ -107,7 +107,7 @@ def in_one_line(facts: Mapping) -> str:
     tumours = [
         f"tumour {t['diameter_mm']:.0f} mm ({t['side']})" for t in facts["tumours"]
     ]
-    shown, rest = tumours[:3], len(tumours) - 3
+    shown, rest = tumours[:3], facts["tumour_count"] - 3
     shown += [f"{rest} more tumours"] if rest > 0 else []
     codes = [w["code"] for w in facts["warnings"]]
     text = "kidney " + ", ".join([*sides, *(shown or ["no tumour"])])
