@@ -59,6 +59,14 @@ def cross_entropy_dice(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return cross_entropy(logits, labels) + dice_loss(logits, labels)
 
 
+#: By the name that a config uses.
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "dice": dice_loss,
+    "cross_entropy_dice": cross_entropy_dice,
+}
+
+
 def staged(
     stages: Sequence[jax.Array],
     labels: jax.Array,

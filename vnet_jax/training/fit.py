@@ -119,6 +119,7 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
         (config.adam.b1, config.adam.b2, config.adam.eps),
         tuple(config.stage_weights),
         config.seed,
+        config.loss,
     )
     return Job(
         config=config,
@@ -175,6 +176,7 @@ def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
         _validate(job, log, step, state, stop, _say)
     if stop or step >= job.last_step:
         return
+    _say("compiling: the first step takes longest")
     bar = Progress("train", job.last_step, start=step)
     with bar, _loader(job, step) as loader:
         reports = StepReports(log, bar, loader, job.rate, job.epoch_steps)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import jax
 from flax import linen as nn
 
+from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import sharding
 from vnet_jax.training.state import TrainState, adam, init_state
 from vnet_jax.training.step import train_step
@@ -39,6 +40,7 @@ def programs(
     adam_numbers: tuple[float, float, float],
     stage_weights: tuple[float, ...],
     seed: int,
+    loss: str = "cross_entropy",
 ) -> Programs:
     """Jits a run's functions, donates its state and names its shardings.
 
@@ -49,6 +51,7 @@ def programs(
         adam_numbers: b1, b2, eps.
         stage_weights: of the stages' losses.
         seed: of dropout.
+        loss: of one stage, a name in `vnet_jax.models.losses.LOSSES`.
 
     Returns:
         The programs, not compiled yet; for equal arguments the same ones.
@@ -56,9 +59,8 @@ def programs(
     mesh = sharding.data_mesh(plan.devices)
     whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh)
     parts = dict(module=module, optimiser=adam(rate, *adam_numbers))
-    step = functools.partial(
-        train_step, **parts, stage_weights=stage_weights, seed=seed
-    )
+    objective = dict(stage_weights=stage_weights, loss=LOSSES[loss])
+    step = functools.partial(train_step, **parts, **objective, seed=seed)
     return Programs(
         init=jax.jit(functools.partial(init_state, **parts), out_shardings=whole),
         step=jax.jit(

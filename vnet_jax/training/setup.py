@@ -13,6 +13,7 @@ from vnet_jax import models
 from vnet_jax.data.cache import GridSpec
 from vnet_jax.data.sampling import sample_patch, sample_roi
 from vnet_jax.errors import InputError
+from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.training import cases as run_cases
@@ -35,6 +36,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         wrong = f"phase is {config.phase}, not 1 or 2"
     elif any(n < 16 or n % 16 for n in config.sample.shape):
         wrong = f"sample.shape {tuple(config.sample.shape)} must be multiples of 16"
+    elif config.loss not in LOSSES:
+        wrong = f"loss is {config.loss!r}, not one of {', '.join(LOSSES)}"
     elif max(classes) >= config.model.classes:
         wrong = f"data.labels gives class {max(classes)} of {config.model.classes}"
     elif min(config.epochs, config.batch_size, config.device_batch) < 1:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from vnet_jax.models.losses import cross_entropy
+from vnet_jax.models.losses import Loss, cross_entropy
 from vnet_jax.training.state import TrainState
 
 Batch = Mapping[str, jax.Array]
@@ -23,6 +23,7 @@ def train_step(
     optimiser: optax.GradientTransformation,
     stage_weights: Sequence[float],
     seed: int,
+    loss: Loss = cross_entropy,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One step of gradient descent over a global batch.
 
@@ -40,6 +41,7 @@ def train_step(
         optimiser: as in `init_state`.
         stage_weights: of the stages' losses; those beyond the last stage are not used.
         seed: of dropout.
+        loss: of one stage; the paper's is cross entropy (section 3.4).
 
     Returns:
         The state after the step, and float32 scalars: loss, loss_stage1 (and
@@ -56,13 +58,13 @@ def train_step(
             rngs={"dropout": key},
             mutable=["batch_stats"],
         )
-        stages = jnp.stack([cross_entropy(x, micro["label"]) for x in logits])  # (S,)
-        loss = jnp.dot(stages, jnp.asarray(stage_weights[: len(logits)], jnp.float32))
-        return loss, (updated.get("batch_stats", {}), stages)
+        stages = jnp.stack([loss(x, micro["label"]) for x in logits])  # (S,)
+        weights = jnp.asarray(stage_weights[: len(logits)], jnp.float32)
+        return jnp.dot(stages, weights), (updated.get("batch_stats", {}), stages)
 
-    grads, batch_stats, loss, stages = accumulate(loss_of, state, _indexed(batch))
+    grads, batch_stats, mean_loss, stages = accumulate(loss_of, state, _indexed(batch))
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-    metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
+    metrics = {"loss": mean_loss, "grad_norm": optax.tree.norm(grads)}
     metrics |= {f"loss_stage{i + 1}": stages[i] for i in range(len(stages))}
     state = TrainState(
         step=state.step + 1,
