@@ -74,7 +74,10 @@ def test_a_batch_with_a_broken_file(place):
             ["--input", "cts", "--output", "x", "--phase1", "nowhere"],
             "no run: it holds no config.json; train it with bin/train.py",
         ),
-        (["--input", "cts", "--output", "x", "--device", "abacus"], "not here"),
+        (
+            ["--input", "cts", "--output", "x", "--device", "abacus"],
+            "no device 'abacus' here",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(place, flags, said):

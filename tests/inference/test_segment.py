@@ -332,3 +332,12 @@ def test_a_real_network_goes_the_whole_way(tmp_path, ct):
     assert got.mask.shape == ct.array.shape
     assert got.mask.max() <= 2
     json.dumps(got.summary, allow_nan=False)
+
+
+def test_every_window_is_told(segmenter, ct):
+    told = []
+    segmenter.segment(scan_of(ct), tell=lambda *step: told.append(step))
+    # Phase 1: 24 x 20 x 24 voxels under windows of 16: two an axis. Phase 2: one window
+    # and three members.
+    assert told[:8] == [("phase 1", i, 8) for i in range(1, 9)]
+    assert told[8:] == [("phase 2", i, 3) for i in range(1, 4)]

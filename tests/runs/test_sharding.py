@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from vnet_jax.errors import InputError
 from vnet_jax.runs import sharding
 
 
@@ -63,3 +64,20 @@ def test_a_replicated_tree_comes_back_from_its_first_device():
     alone = sharding.on_first_device(tree)
     np.testing.assert_array_equal(alone["a"], np.arange(3.0))
     assert alone["a"].devices() == {jax.devices()[0]}
+
+
+def test_a_device_is_chosen_by_name():
+    before = jax.config.jax_default_device
+    try:
+        sharding.use_device("cpu:0")
+        assert jax.config.jax_default_device == jax.devices("cpu")[0]
+        assert sharding.device_in_use() == "cpu"
+        assert jax.jit(lambda x: x + 1)(1).devices() == {jax.devices("cpu")[0]}
+    finally:
+        jax.config.update("jax_default_device", before)
+
+
+@pytest.mark.parametrize("name", ["abacus", "cpu:99", "cpu:one", "cpu:-2"])
+def test_a_device_that_is_not_here_is_refused(name):
+    with pytest.raises(InputError, match=r"choose from .*cpu"):
+        sharding.use_device(name)

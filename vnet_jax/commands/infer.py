@@ -14,12 +14,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import jax
 from absl import flags
 
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.segment import Segmenter
+from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("input", None, "a NIfTI file, a folder of them, or a data set")
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
             raise InputError(None, f"--{name} is missing", f"pass --{name}=PATH")
     jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys)
     if FLAGS.device:
-        use_device(FLAGS.device)
+        sharding.use_device(FLAGS.device)
     segmenter = Segmenter(_phase1(), FLAGS.phase2, FLAGS.fast)
     failed = batch.run(
         jobs,
@@ -77,23 +77,3 @@ def _report(total: int, failed: list) -> None:
         for _, reason in failed:
             print(f"vnet_jax: {reason}", file=sys.stderr)
     print(f"{total - len(failed)} of {total} cases are in {FLAGS.output}")
-
-
-def use_device(name: str) -> None:
-    """Makes JAX compute on one kind of device, or on one device.
-
-    Args:
-        name: "cpu", "gpu", or a kind and a number such as "cuda:1".
-
-    Raises:
-        InputError: no such device here.
-    """
-    kind, _, number = name.partition(":")
-    try:
-        device = jax.devices(kind)[int(number or 0)]
-    except (RuntimeError, ValueError, IndexError):
-        kinds = sorted({d.platform for d in jax.devices()} | {"cpu"})
-        raise InputError(
-            None, f"--device {name} is not here", f"there is {', '.join(kinds)}"
-        ) from None
-    jax.config.update("jax_default_device", device)

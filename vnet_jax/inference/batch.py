@@ -30,6 +30,7 @@ from vnet_jax.inference import summary
 from vnet_jax.inference.segment import Clock, Result, Segmenter, Tell
 from vnet_jax.reports.pictures import case_picture
 from vnet_jax.runs.folder import versions
+from vnet_jax.runs.sharding import device_in_use
 
 #: What ends a case but not the batch: bad input, a full disk, too little memory.
 FAILURES = (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError)
@@ -239,7 +240,7 @@ def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> No
         **facts,
         "outputs": {file.name: _sha256(file) for file in files},
         "timings_s": {step: round(s, 3) for step, s in seconds.items()},
-        "device": jax.devices()[0].device_kind,
+        "device": device_in_use(),
         "versions": versions(),
     }
     write_json(job.beside(".json"), facts)

@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from vnet_jax.errors import InputError
+
 #: Axes of a batch on the devices: micro-batches in time, samples over the devices.
 BATCH_AXES = PartitionSpec(None, "data")
 
@@ -148,6 +150,32 @@ def on_first_device(tree):
         The same tree, each array on the first device that holds it.
     """
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
+def use_device(name: str) -> None:
+    """Makes one device the one that computes where no mesh says otherwise.
+
+    Args:
+        name: a platform, "cpu" or "gpu", or one of its devices, such as "cuda:1".
+
+    Raises:
+        InputError: no such device here.
+    """
+    platform, _, number = name.partition(":")
+    try:
+        device = jax.devices(platform)[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        here = sorted({device.platform for device in jax.devices()} | {"cpu"})
+        raise InputError(
+            None, f"there is no device {name!r} here", f"choose from {', '.join(here)}"
+        ) from None
+    jax.config.update("jax_default_device", device)
+
+
+def device_in_use() -> str:
+    """What computes where no mesh says otherwise, such as "NVIDIA H100"."""
+    device = jax.config.jax_default_device or jax.devices()[0]
+    return device.device_kind
 
 
 def _largest_divisor(number: int, limit: int) -> int:
