@@ -9,7 +9,10 @@ from ml_collections import config_flags
 
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "a file of configs/; --config.FIELD=... changes a field", True
+    "config",
+    None,
+    "a file of configs/; --config.FIELD=... changes a field",
+    lock_config=True,
 )
 flags.DEFINE_string("workdir", "", "the run folder; runs/<config.name> by default")
 flags.DEFINE_bool(
@@ -21,6 +24,7 @@ flags.mark_flag_as_required("config")
 def main(argv: list[str]) -> int:
     """Runs `vnet_jax.training.fit` with the config; returns the exit status."""
     del argv
+    from vnet_jax.data.loader import LoaderError
     from vnet_jax.training.fit import fit
     from vnet_jax.training.report import Diverged
 
@@ -28,6 +32,6 @@ def main(argv: list[str]) -> int:
     workdir = FLAGS.workdir or f"runs/{config.name}"
     try:
         return fit(config, workdir, strict_resume=FLAGS.strict_resume)
-    except Diverged as error:
+    except (Diverged, LoaderError) as error:
         print(f"vnet_jax: {error}", file=sys.stderr)
         return 1
