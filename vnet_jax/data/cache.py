@@ -8,12 +8,8 @@ kept, so that a build that was stopped goes on where it was.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +18,7 @@ from vnet_jax.data.cached_case import CachedCase, open_cached, stamp, write_cach
 from vnet_jax.data.cases import Case
 from vnet_jax.data.files import remove_abandoned
 from vnet_jax.data.prepare import GridSpec, prepare, read_source, source_files
+from vnet_jax.data.processes import results
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 
@@ -139,12 +136,8 @@ def _open_built(case, folder, specs) -> list[CachedCase]:
 
 def _outcomes(cases, folder, specs, workers: int) -> Iterator[Outcome]:
     """Builds the cases, in processes when there are several of both; as they come."""
-    workers = min(workers, len(cases))
     try:
-        if workers <= 1:
-            yield from (_build(case, folder, specs) for case in cases)
-        else:
-            yield from _in_processes(cases, folder, specs, workers)
+        yield from results(_build, [(case, folder, specs) for case in cases], workers)
     except OSError as error:  # of writing: those of reading refuse the case
         raise InputError(
             folder,
@@ -157,28 +150,6 @@ def _outcomes(cases, folder, specs, workers: int) -> Iterator[Outcome]:
             "a worker died, most likely for want of memory",
             "start again with fewer workers; what is built is kept",
         ) from None
-
-
-def _in_processes(cases, folder, specs, workers: int) -> Iterator[Outcome]:
-    # spawn: a forked child would inherit JAX's threads in an unknown state.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    try:
-        futures = [pool.submit(_build, case, folder, specs) for case in cases]
-        yield from (future.result() for future in as_completed(futures))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Ctrl-C is the parent's to handle; a worker ends when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _build(case: Case, folder: Path, specs: Sequence[GridSpec]) -> Outcome:
