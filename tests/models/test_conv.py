@@ -71,9 +71,7 @@ def test_equals_the_definition(size, kernel, inputs, outputs):
 
 @pytest.mark.parametrize(("size", "kernel", "inputs", "outputs"), SHAPES)
 def test_value_and_gradients_equal_the_native_form(size, kernel, inputs, outputs):
-    x, w, g = draw(
-        (2, *size, inputs), (*kernel, inputs, outputs), (2, *size, outputs)
-    )
+    x, w, g = draw((2, *size, inputs), (*kernel, inputs, outputs), (2, *size, outputs))
 
     def both(form):
         def run(x, w, g):

@@ -101,7 +101,7 @@ def test_dice_loss_without_foreground_is_finite_with_its_gradient():
 
 def test_dice_loss_is_a_mean_over_samples():
     logits, labels = draw()
-    each = [dice_loss(logits[i : i + 1], labels[i : i + 1]) for i in range(2)]
+    each = [float(dice_loss(logits[i : i + 1], labels[i : i + 1])) for i in range(2)]
     assert dice_loss(logits, labels) == pytest.approx(sum(each) / 2, rel=1e-6)
 
 
@@ -114,7 +114,7 @@ def test_cross_entropy_dice_is_their_sum():
 def test_staged_weighs_the_stages():
     logits, labels = draw()
     stages = (logits, 2 * logits)
-    one, two = (cross_entropy(s, labels) for s in stages)
+    one, two = (float(cross_entropy(s, labels)) for s in stages)
     assert staged(stages, labels) == pytest.approx(one + two, rel=1e-6)
     assert staged(stages, labels, (0.5, 2)) == pytest.approx(
         0.5 * one + 2 * two, rel=1e-6
