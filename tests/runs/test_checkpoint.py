@@ -170,6 +170,36 @@ def test_a_missing_step_is_refused(tmp_path):
         Checkpoints(tmp_path).variables(5)
 
 
+FILLER = """
+import resource, sys
+sys.path.insert(0, sys.argv[2])
+import numpy as np
+from conftest import make
+from vnet_jax.errors import InputError
+from vnet_jax.runs.checkpoint import Checkpoints
+values = np.random.default_rng(0).normal(size=100_000)
+state = make(2).replace(params={"conv": {"kernel": values}})
+with Checkpoints(sys.argv[1]) as checkpoints:
+    checkpoints.save(1, make(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    with Checkpoints(sys.argv[1]) as checkpoints:
+        checkpoints.save(2, state)
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_line_and_the_older_steps_stay(make, tmp_path):
+    # A limit on the size of a file stands in for a full disk.
+    command = [sys.executable, "-c", FILLER, str(tmp_path / "c"), Path(__file__).parent]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "c: a checkpoint cannot be written" in done.stdout
+    assert done.stdout.count("\n") == 1
+    step, state = Checkpoints(tmp_path / "c").restore_latest(make(0), strict=True)
+    assert step == 1 and same(state, make(1))
+
+
 SAVER = """
 import sys
 sys.path.insert(0, sys.argv[2])

@@ -15,11 +15,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +28,9 @@ from etils import epath
 from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
 from vnet_jax.runs.digest import check_shapes, digest
+from vnet_jax.runs.faults import damaged, quiet_failure, writing
 
 SCORES = "scores.json"
-LATE_S = 0.2
 PARTS = ("variables", "rest", "meta")
 
 
@@ -81,19 +78,21 @@ class Checkpoints:
         Args:
             step: optimiser steps done.
             state: a pytree with the attributes `params`, `batch_stats` and `opt_state`.
+
+        Raises:
+            InputError: the disk is full, now or while the save before was written.
         """
         if step in self._writer().all_steps():
             return
         variables, rest = _variables(state), {"opt_state": state.opt_state}
         digests = {"variables": digest(variables), "rest": digest(rest)}
-        self._writer().save(
-            step,
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardSave(variables),
-                rest=ocp.args.StandardSave(rest),
-                meta=ocp.args.JsonSave({"step": step, "sha256": digests}),
-            ),
+        args = ocp.args.Composite(
+            variables=ocp.args.StandardSave(variables),
+            rest=ocp.args.StandardSave(rest),
+            meta=ocp.args.JsonSave({"step": step, "sha256": digests}),
         )
+        with writing(self.path):
+            self._writer().save(step, args=args)
 
     def score(self, step: int, score: float) -> None:
         """Records the score of a saved step and removes what fell off the best list.
@@ -107,7 +106,8 @@ class Checkpoints:
         """
         if np.isnan(score):
             raise ValueError(f"the score of step {step} is not a number")
-        self._writer().wait_until_finished()
+        with writing(self.path):
+            self._writer().wait_until_finished()
         if step not in self.steps():
             raise ValueError(f"step {step} is not one of {self.steps()}")
         scores = self.scores() | {step: float(score)}
@@ -141,7 +141,7 @@ class Checkpoints:
             try:
                 state = self._restore(step, abstract)
             except Exception as error:  # orbax raises what its layers raise
-                line = _damaged(self.path / str(step), error)
+                line = damaged(self.path / str(step), error)
                 if strict:
                     raise line from error
                 warn(str(line))
@@ -170,7 +170,7 @@ class Checkpoints:
         try:
             return self._read(step, "variables")
         except Exception as error:  # orbax raises what its layers raise
-            raise _damaged(self.path / str(step), error) from error
+            raise damaged(self.path / str(step), error) from error
 
     def digest(self, step: int) -> str:
         """SHA-256 of the variables of a step, as noted when it was saved."""
@@ -178,10 +178,11 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits until everything is on disk."""
-        if self._manager is not None:
-            self._manager.wait_until_finished()
-            self._manager.close()
-            self._manager = None
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            with writing(self.path):
+                manager.wait_until_finished()
+                manager.close()
 
     def __enter__(self) -> Checkpoints:
         """Itself."""
@@ -241,7 +242,7 @@ class Checkpoints:
             lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
         )
         args = ocp.args.PyTreeRestore(item=like, restore_args=as_numpy)
-        with _quiet_failure(), ocp.Checkpointer(handler) as reader:
+        with quiet_failure(), ocp.Checkpointer(handler) as reader:
             read = reader.restore(folder, args=args)
         if like is not None:
             check_shapes(read, like)
@@ -267,34 +268,3 @@ def _kept(steps: Sequence[int], scores: Mapping[int, float], count: int) -> set[
     """The newest step and the best ones."""
     scored = {step: scores[step] for step in steps if step in scores}
     return {step for step, _ in _best(scored, count)} | {max(steps)}
-
-
-@contextmanager
-def _quiet_failure() -> Iterator[None]:
-    """Keeps tracebacks of orbax's threads off the screen when a read fails.
-
-    Orbax closes its event loop at the first bad array; the reads still under way then
-    fail to report to it, a few milliseconds later, from threads of their own.
-    """
-    before = sys.unraisablehook
-
-    def hook(late) -> None:
-        if str(late.exc_value) != "Event loop is closed":
-            before(late)
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    except BaseException:
-        time.sleep(LATE_S)
-        raise
-    finally:
-        sys.unraisablehook = before
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    first = (str(error).strip().splitlines() or [""])[0]
-    reason = f"{type(error).__name__}: {first[:200]}"
-    return InputError(
-        path, f"damaged checkpoint ({reason})", "remove it, or copy the run anew"
-    )

@@ -1,0 +1,65 @@
+"""What orbax raises, told in one line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vnet_jax.errors import InputError
+
+LATE_S = 0.2  # how long a failed read's other threads may still report
+
+
+@contextmanager
+def quiet_failure() -> Iterator[None]:
+    """Keeps tracebacks of orbax's threads off the screen when a read fails.
+
+    Orbax closes its event loop at the first bad array; the reads still under way then
+    fail to report to it, a few milliseconds later, from threads of their own.
+    """
+    before = sys.unraisablehook
+
+    def hook(late) -> None:
+        if str(late.exc_value) != "Event loop is closed":
+            before(late)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    except BaseException:
+        time.sleep(LATE_S)
+        raise
+    finally:
+        sys.unraisablehook = before
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """The one line for a checkpoint that cannot be read."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    reason = f"{type(error).__name__}: {first[:200]}"
+    return InputError(
+        path, f"damaged checkpoint ({reason})", "remove it, or copy the run anew"
+    )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a failure to write, of this thread or of orbax's own, into one line.
+
+    Raises:
+        InputError: the disk is full or not writable.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # Orbax passes on what its storage layer says as a ValueError.
+        if isinstance(error, ValueError) and "rror writing" not in str(error):
+            raise
+        raise InputError(
+            path,
+            f"a checkpoint cannot be written ({str(error)[-120:].strip()})",
+            "make room and start again: the checkpoints before it are whole",
+        ) from error
