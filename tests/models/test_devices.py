@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 PROGRAM = """
 import jax
 import jax.numpy as jnp
@@ -42,7 +40,7 @@ def close(a, b, rtol):
 
 
 def conv_loss(w, x):
-    return jnp.mean(jnp.sin(conv(x, w)))
+    return jnp.mean(conv(x, w) ** 2)
 
 
 w, x = draw(5, 3, 5, 3, 6), draw(8, 5, 6, 7, 3)
@@ -54,7 +52,7 @@ if which_form() == "onednn":
     assert "all-gather" not in text and "all-to-all" not in text, text
     assert "all-reduce" in text, "the kernel's gradient is summed over the devices"
 
-module = build(cascade=True, width=4, NETWORK)
+module = build(cascade=False, width=4, norm="batch")
 x = draw(4, 16, 16, 16, 1)
 labels = rng.integers(0, 3, (4, 16, 16, 16), np.uint8)
 variables = jax.jit(module.init)(jax.random.key(0), x)
@@ -77,11 +75,13 @@ print("equal")
 """
 
 
-@pytest.mark.parametrize("network", ["variant='monai'", "variant='monai', remat=True"])
-def test_one_device_and_four_are_equal(network):
-    flags = "--xla_force_host_platform_device_count=4"
+def test_one_device_and_four_are_equal():
+    # Without LLVM's optimisation, half of the compilation; partitioning comes before.
+    flags = (
+        "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM.replace("NETWORK", network)],
+        [sys.executable, "-W", "error", "-c", PROGRAM],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
