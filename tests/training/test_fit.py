@@ -209,6 +209,7 @@ def test_a_refused_case_trains_the_others_and_exits_with_2(
         ("eval_every", 0),
         ("data.labels", ((0, 0), (1, 1), (2, 5))),
         ("model.variant", "unet"),
+        ("loss", "focal"),
     ],
 )
 def test_a_config_that_cannot_train_is_refused_before_anything_is_written(
@@ -217,6 +218,11 @@ def test_a_config_that_cannot_train_is_refused_before_anything_is_written(
     with pytest.raises(InputError):
         fit(tiny_config(**{field: value}), str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_cascade_needs_a_weight_for_each_stage(tiny_config, tmp_path):
+    with pytest.raises(InputError, match="for 2 stages"):
+        fit(tiny_config(2, stage_weights=(1.0,)), str(tmp_path / "run"))
 
 
 def test_another_config_does_not_resume(straight, tiny_config):
@@ -228,14 +234,18 @@ def test_phase_2_validates_on_phase_1s_boxes_and_keeps_them(
     straight, tiny_config, tmp_path, monkeypatch
 ):
     path = tmp_path / "phase2"
-    config = tiny_config(2, **{"data.phase1": str(straight), "epochs": 2})
+    config = tiny_config(
+        2, **{"data.phase1": str(straight), "epochs": 2, "stage_weights": (1.0, 0.25)}
+    )
     assert fit(config, str(path)) == 0
     (row,) = rows(path, "validation")
     assert row["boxes"] == "phase 1's boxes"
     kept = json.loads((path / regions.FILE).read_text())
     assert set(kept["boxes"]) == set(RunFolder(path).splits.validation)
     assert kept["phase1"] == RunFolder(straight).identity(1)
-    assert {"loss", "loss_stage1", "loss_stage2"} <= rows(path, "train")[0].keys()
+    for row in rows(path, "train"):
+        weighted = row["loss_stage1"] + 0.25 * row["loss_stage2"]
+        assert row["loss"] == pytest.approx(weighted, rel=1e-6)
     monkeypatch.setattr(regions, "locate", None)  # not asked again
     assert fit(config, str(path)) == 0
 

@@ -25,9 +25,9 @@ def batch(count: int, size: int, seed: int = 0) -> dict:
 
 
 @functools.cache
-def parts(norm: str, cascade: bool = False):
+def parts(norm: str):
     """A small real network, plain gradient descent, a state and its jitted step."""
-    module = models.build(cascade=cascade, width=4 if cascade else 1, norm=norm)
+    module = models.build(cascade=False, width=1, norm=norm)
     optimiser = optax.sgd(0.1)
     init = functools.partial(init_state, module=module, optimiser=optimiser)
     state = jax.jit(init)(jax.random.key(0, impl="rbg"))
@@ -114,14 +114,6 @@ def test_running_averages_follow_the_micro_batches_in_their_order():
         losses.append(float(loss))
     close(after.batch_stats, stats)
     np.testing.assert_allclose(metrics["loss"], np.mean(losses), rtol=1e-5)
-
-
-def test_the_stages_are_weighted():
-    _, state, step = parts("none", cascade=True)
-    _, metrics = step(state, batch(1, 1))
-    total = metrics["loss_stage1"] + 0.25 * metrics["loss_stage2"]
-    np.testing.assert_allclose(metrics["loss"], total, rtol=1e-6)
-    assert metrics["loss_stage1"] != metrics["loss_stage2"]
 
 
 def test_dropout_follows_the_step():

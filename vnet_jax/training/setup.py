@@ -38,6 +38,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         wrong = f"sample.shape {tuple(config.sample.shape)} must be multiples of 16"
     elif config.loss not in LOSSES:
         wrong = f"loss is {config.loss!r}, not one of {', '.join(LOSSES)}"
+    elif len(config.stage_weights) < 1 + config.model.cascade:
+        wrong = f"stage_weights {tuple(config.stage_weights)} for 2 stages"
     elif max(classes) >= config.model.classes:
         wrong = f"data.labels gives class {max(classes)} of {config.model.classes}"
     elif min(config.epochs, config.batch_size, config.device_batch) < 1:
