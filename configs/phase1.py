@@ -40,6 +40,12 @@ def get_config():
     sample.foreground = 0.5  # share of the patches centred on foreground; ours
     sample.jitter_mm = (0.0, 0.0, 0.0)  # of a region of interest; unused in this phase
 
+    # Random changes of a sample; the paper has none but registration (section 2.3).
+    config.augment = augment = ml_collections.ConfigDict()
+    augment.flip = (0.0, 0.0, 0.0)  # probability of mirroring z, y, x
+    augment.contrast = 0.0  # 0.2: intensities times 0.8 to 1.2
+    augment.brightness = 0.0  # 0.1: plus -0.1 to 0.1, 25 HU
+
     config.model = model = ml_collections.ConfigDict()
     model.cascade = False
     model.variant = "monai"  # or "caffe", "diagram": see docs/reference.md

@@ -10,6 +10,7 @@ import ml_collections
 from flax import linen as nn
 
 from vnet_jax import models
+from vnet_jax.data.augment import augment
 from vnet_jax.data.cache import GridSpec
 from vnet_jax.data.sampling import sample_patch, sample_roi
 from vnet_jax.errors import InputError
@@ -55,15 +56,21 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 def sample_of(config) -> Callable:
     """Draws a training sample of a case: a patch (phase 1) or the ROI (phase 2)."""
-    common = dict(
+    settings = dict(
         shape=config.sample.shape,
         clip_hu=config.data.clip_hu,
         pad_value=config.data.pad_value,
     )
     if config.phase == 1:
-        share = config.sample.foreground
-        return functools.partial(sample_patch, foreground=share, **common)
-    return functools.partial(sample_roi, jitter_mm=config.sample.jitter_mm, **common)
+        cut, settings["foreground"] = sample_patch, config.sample.foreground
+    else:
+        cut, settings["jitter_mm"] = sample_roi, config.sample.jitter_mm
+    return functools.partial(_sample, cut, settings, dict(config.augment))
+
+
+def _sample(cut, settings, changes, cached, rng):
+    """One sample, cut out and then changed as `config.augment` says."""
+    return augment(*cut(cached, rng, **settings), rng, **changes)
 
 
 def module_of(config) -> nn.Module:
