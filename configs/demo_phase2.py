@@ -3,8 +3,8 @@
     python bin/train.py --config configs/demo_phase2.py \
         --config.data.root data/phantoms --config.data.phase1 runs/demo_phase1
 
-The same cascade as the paper's on blocks of 1 x 2 x 2 voxels, 3 x 3.125 x 3.125 mm, in
-a region of interest of 192 x 150 x 250 mm. See `configs/demo_phase1.py` for what
+The same cascade as the paper's on blocks of 2 x 2 x 2 voxels, 6 x 3.125 x 3.125 mm, in
+a region of interest of 192 x 100 x 250 mm; a larger tumour is tiled. See `configs/demo_phase1.py` for what
 differs from the paper, and why.
 """
 
@@ -15,13 +15,13 @@ def get_config():
     config = demo_phase1.get_config()
     config.name = "demo_phase2"
     config.phase = 2
-    config.data.downsample = (1, 2, 2)
-    config.sample.shape = (64, 48, 80)
+    config.data.downsample = (2, 2, 2)
+    config.sample.shape = (32, 32, 80)
     config.sample.foreground = 1.0
     config.sample.jitter_mm = (12.0, 12.0, 12.0)
     config.model.cascade = True
-    config.epochs = 16
-    config.decay_epochs = (10, 13)
-    config.eval_every = 4
+    config.epochs = 40
+    config.decay_epochs = (24, 33)
+    config.eval_every = 20
     config.keep_best = 2
     return config
