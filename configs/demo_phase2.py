@@ -4,8 +4,8 @@
         --config.data.root data/phantoms --config.data.phase1 runs/demo_phase1
 
 The same cascade as the paper's on blocks of 2 x 2 x 2 voxels, 6 x 3.125 x 3.125 mm, in
-a region of interest of 192 x 100 x 250 mm; a larger tumour is tiled. See `configs/demo_phase1.py` for what
-differs from the paper, and why.
+a region of interest of 192 x 100 x 250 mm; a larger tumour is tiled. See
+`configs/demo_phase1.py` for what differs from the paper, and why.
 """
 
 from configs import demo_phase1
