@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import json
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -30,35 +29,40 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 TARGET = "__onednn$convolution"
 LANES = 16  # float32 in an AVX-512 register: oneDNN pads output channels to this
-SLAB_BYTES = 4 << 20  # of shifted images a step of the weight gradient: stays in cache
+SLAB_BYTES = 3 << 20  # of the weight gradient's shifted copies: stays in cache
 
 Padding = tuple[tuple[int, int], ...]
 
 
-def call(x: jax.Array, w: jax.Array, padding: Padding) -> jax.Array:
+def call(
+    x: jax.Array, w: jax.Array, padding: Padding, *, swapped: bool = False
+) -> jax.Array:
     """One convolution of stride 1 by the library.
 
     Args:
         x: (N, *spatial, C) float32 or bfloat16.
-        w: (*k, C, O), the same dtype.
+        w: (*k, C, O), the same dtype; (*k, O, C) when `swapped`, which costs nothing:
+            the library packs the kernel into its own order anyway.
         padding: zeros (before, after) each spatial axis.
+        swapped: the order of the kernel's last two axes.
 
     Returns:
         (N, *[n + before + after - k + 1], O), the same dtype.
     """
     sizes = zip(x.shape[1:-1], padding, w.shape[:-2], strict=True)
     spatial = tuple(n + sum(pad) - k + 1 for n, pad, k in sizes)
-    result = jax.ShapeDtypeStruct((x.shape[0], *spatial, w.shape[-1]), x.dtype)
+    outputs = w.shape[-2 if swapped else -1]
+    result = jax.ShapeDtypeStruct((x.shape[0], *spatial, outputs), x.dtype)
     return jax.ffi.ffi_call(
         TARGET,
         result,
         custom_call_api_version=2,
         vmap_method="sequential",
-        legacy_backend_config=_settings(padding),
+        legacy_backend_config=_settings(padding, swapped),
     )(x, w)
 
 
-def _settings(padding: Padding) -> str:
+def _settings(padding: Padding, swapped: bool) -> str:
     """The call's settings: XLA's `OneDnnConvolutionConfig` as JSON, numbers as text."""
     dims = len(padding)
     data = {
@@ -67,8 +71,8 @@ def _settings(padding: Padding) -> str:
         "spatial_dims": [str(i + 1) for i in range(dims)],
     }
     kernel = {
-        "input_feature_dim": str(dims),
-        "output_feature_dim": str(dims + 1),
+        "input_feature_dim": str(dims + swapped),
+        "output_feature_dim": str(dims + 1 - swapped),
         "spatial_dims": [str(i) for i in range(dims)],
     }
     window = {
@@ -100,6 +104,14 @@ def convolve(x: jax.Array, w: jax.Array) -> jax.Array:
     return call(x, w, same(w.shape[:3]))
 
 
+def image_gradient(g: jax.Array, w: jax.Array) -> jax.Array:
+    """Gradient of `convolve` with respect to `x`: g (N, D, H, W, O) -> (N, ..., C)."""
+    flipped = jnp.flip(w, (0, 1, 2))
+    if _folds_outputs((*w.shape[:3], w.shape[4], w.shape[3])):
+        return _convolve_few_outputs(g, flipped.swapaxes(3, 4))
+    return call(g, flipped, same(w.shape[:3]), swapped=True)
+
+
 def _folds_outputs(shape: tuple[int, ...]) -> bool:
     """Whether laying the W offsets out as output channels saves padded channels."""
     *_, k, inputs, outputs = shape
@@ -129,12 +141,22 @@ def _convolve_few_outputs(x, w):
 def weight_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.Array:
     """Gradient of a same-padded convolution with respect to its kernel.
 
-    grad[a, b, c, i, o] = sum over n, d, h, w of x[n, d + a, h + b, w + c, i] g[n, d, h,
-    w, o] (x padded). That is a forward convolution, too: its image has N and W as the
-    channels, which a convolution sums over, and along its last axis the C channels of
-    each of the kw shifts of x; its kernel is g over (D, H); its output is (kd, kh).
-    It runs slab by slab over D and H, so that the shifted images, kw times the size of
-    x, stay small: 80 x 240 x 384 x 32 float32 would make 4.7 GB of them.
+    With x padded by k // 2 it is
+
+        grad[a, b, c, i, o] = sum over n, d, h, w of
+                              x[n, d + a, h + b, w + c, i] g[n, d, h, w, o].
+
+    The library sums over channels and over the kernel's offsets, so W becomes the
+    channels and (D, H) the offsets of one large kernel, made of g:
+
+    - image: (d + kd - 1, h) voxels, then kw C values: x shifted by each c along W;
+    - kernel: (d, h), w channels in, kh O channels out: g shifted by each b along H;
+    - output: the kd positions a, (c, i) and (b, o).
+
+    Both shifted copies are kw and kh times their source, so the sum runs over slabs
+    that stay in cache: 4 x 4 x 96 voxels, 3 MB, for 32 channels at 32 x 64 x 96. Small
+    volumes are one slab; there g stays unshifted and b is an output position as a is,
+    so that the result, up to 33 MB, comes out in its final order.
 
     Args:
         x: (N, D, H, W, C) the input.
@@ -144,75 +166,75 @@ def weight_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.
     Returns:
         (*k, C, O), the dtype of `x`, summed in float32.
     """
-    few = g.shape[-1] < 8 and g.shape[-1] < x.shape[-1]
-    one_slab = _few_outputs_slab if few else _slab
-    return _scan_slabs(partial(one_slab, k=k), x, g, k).astype(x.dtype)
+    slab = _slab_shape(g.shape, x.shape[-1], x.dtype.itemsize, k)
+    counts = [math.ceil(n / s) for n, s in zip(g.shape, slab, strict=False)]
+    more = [c * s - n for c, s, n in zip(counts, slab, g.shape, strict=False)]
+    folds = k[1] if math.prod(counts) > 1 else 1  # shifts of g
+    px, pg = (0, k[1] // 2) if folds > 1 else (k[1] // 2, 0)
+    x = _pad(x, more, (0, k[0] // 2, px, k[2] // 2)).swapaxes(3, 4)  # (N, D, H, C, W)
+    g = _pad(g, more, (0, 0, pg, 0)).swapaxes(3, 4)  # (N, D, H, O, W)
+    n, d, h, w = slab
 
-
-def _slab(x, g, k):
-    """The gradient of one slab: x (N, d + kd - 1, h + kh - 1, w + kw - 1, C)."""
-    batch, depth, height, width, outputs = g.shape
-    xt = x.transpose(1, 2, 4, 0, 3)  # (D', H', C, N, W')
-    rows = (*xt.shape[:3], batch * width)
-    shifts = [xt[..., i : i + width].reshape(rows) for i in range(k[2])]
-    image = jnp.concatenate(shifts, 2)[None]  # (1, D', H', kw C, N W)
-    kernel = g.transpose(1, 2, 0, 3, 4).reshape(depth, height, 1, -1, outputs)
-    y = call(image, kernel, ((0, 0),) * 3)  # (1, kd, kh, kw C, O)
-    return y.reshape(*k, x.shape[-1], outputs)
-
-
-def _few_outputs_slab(x, g, k):
-    """The same with g shifted instead of x, so that kw O channels fill the register."""
-    batch, depth, height, _, outputs = g.shape
-    wide = jnp.pad(g, ((0, 0),) * 3 + ((k[2] - 1, k[2] - 1), (0, 0)))
-    span = x.shape[3]  # width + kw - 1
-    # x[w + c] g[w] = x[v] g[v - c] over all v of the padded width.
-    shifts = [wide[:, :, :, k[2] - 1 - i :][:, :, :, :span] for i in range(k[2])]
-    kernel = jnp.concatenate(shifts, -1).transpose(1, 2, 0, 3, 4)
-    kernel = kernel.reshape(depth, height, 1, batch * span, k[2] * outputs)
-    image = x.transpose(1, 2, 4, 0, 3).reshape(1, *x.shape[1:3], x.shape[-1], -1)
-    y = call(image, kernel, ((0, 0),) * 3)  # (1, kd, kh, C, kw O)
-    y = y.reshape(k[0], k[1], x.shape[-1], k[2], outputs)
-    return y.transpose(0, 1, 3, 2, 4)
-
-
-def _scan_slabs(one_slab, x, g, k):
-    """Sum `one_slab` over slabs of D and H, which are padded to whole slabs."""
-    d, h = _slab_shape(g.shape, x.shape[-1] * k[2] * x.dtype.itemsize, k)
-    depth, height = (-(-g.shape[1] // d) * d, -(-g.shape[2] // h) * h)
-    more = (depth - g.shape[1], height - g.shape[2], 0)
-    pads = [(p, p + n) for (p, _), n in zip(same(k), more, strict=True)]
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    g = jnp.pad(g, ((0, 0), *((0, n) for n in more), (0, 0)))
-    if (d, h) == (depth, height):
-        return one_slab(x, g)
-
-    def add(total, start):
-        at = (0, *start, 0, 0)
-        box = (x.shape[0], d + k[0] - 1, h + k[1] - 1, *x.shape[3:])
-        part = one_slab(
-            lax.dynamic_slice(x, at, box),
-            lax.dynamic_slice(g, at, (g.shape[0], d, h, *g.shape[3:])),
+    def one(i):
+        at = [j * s for j, s in zip(jnp.unravel_index(i, counts), slab, strict=True)]
+        # Row v of x meets row v - b + kh // 2 of g, v - b + kh - 1 of the padded g.
+        image = _rows(
+            x, at, [(0, c) for c in range(k[2])], (n, d + k[0] - 1, h + k[1] - folds, w)
         )
-        return total + part.astype(jnp.float32), None
+        kernel = _rows(g, at, [(b, 0) for b in reversed(range(folds))], slab)
+        y = call(image[None], kernel[:, :, None], ((0, 0),) * 3, swapped=True)
+        return y.astype(jnp.float32)
 
-    starts = jnp.meshgrid(
-        jnp.arange(0, depth, d), jnp.arange(0, height, h), indexing="ij"
-    )
-    zero = jnp.zeros((*k, x.shape[-1], g.shape[-1]), jnp.float32)
-    return lax.scan(add, zero, tuple(s.ravel() for s in starts))[0]
+    total = one(0)  # (1, kd, kh or 1, kw C, O or kh O)
+    if math.prod(counts) > 1:
+        total = lax.fori_loop(1, math.prod(counts), lambda i, t: t + one(i), total)
+    total = total.reshape(k[0], k[1] // folds, k[2], -1, folds, g.shape[3])
+    return total.transpose(0, 4, 1, 2, 3, 5).reshape(*k, -1, g.shape[3]).astype(x.dtype)
 
 
-def _slab_shape(shape, bytes_a_voxel, k):
-    """Planes and rows of a slab: all where it fits, else 4 planes by what fits."""
-    batch, depth, height, width, _ = shape
-    row = batch * width * bytes_a_voxel
-    if (depth + k[0] - 1) * (height + k[1] - 1) * row <= 2 * SLAB_BYTES:
-        return depth, height
-    depth = min(depth, 4)
-    fits = SLAB_BYTES // ((depth + k[0] - 1) * row) - (k[1] - 1)
-    slabs = math.ceil(height / max(fits, 16))
-    return depth, math.ceil(height / slabs)  # even slabs: 240 rows by 100 -> 3 x 80
+def _rows(a, at, shifts, size):
+    """Boxes of `a` (N, D, H, C, W), shifted along (H, W), as rows for the library.
+
+    Each is cut out of the whole array. Cut out of a slab that was cut out before, XLA
+    makes one loop of both that picks value by value: 15 to 40 times slower.
+
+    Returns:
+        (d, h, shifts x C, n w).
+    """
+    (n, d, h, w), (n0, d0, h0, w0) = size, at
+    boxes = [
+        lax.dynamic_slice(a, (n0, d0, h0 + b, 0, w0 + c), (n, d, h, a.shape[3], w))
+        for b, c in shifts
+    ]
+    rows = jnp.moveaxis(jnp.concatenate(boxes, 3), 0, 3)  # (d, h, shifts C, n, w)
+    return rows.reshape(d, h, -1, n * w)
+
+
+def _pad(a, more, both):
+    """Zeros: `both` on either side, `more` at the end, for the axes (N, D, H, W)."""
+    pads = [(b, b + m) for b, m in zip(both, more, strict=True)]
+    return jnp.pad(a, (*pads, (0, 0)))
+
+
+def _slab_shape(shape, inputs, itemsize, k):
+    """The slab (n, d, h, w): all that fits, else one sample, 4 planes, 96 columns."""
+    _, depth, height, width, outputs = shape
+
+    def bytes_of(n, d, h, w):
+        image = (d + k[0] - 1) * k[2] * inputs
+        return n * h * w * itemsize * (image + d * k[1] * outputs)
+
+    if bytes_of(*shape[:4]) <= 4 * SLAB_BYTES:
+        return shape[:4]
+    d, w = (even(n, most) for n, most in ((depth, 4), (width, 96)))
+    h = SLAB_BYTES // bytes_of(1, d, 1, w)
+    # A sum of 125 C O floats follows each slab: worth it from 1024 voxels on.
+    return 1, d, even(height, max(h, 1024 // (d * w), 1)), w
+
+
+def even(length: int, most: int) -> int:
+    """The length of equal pieces no longer than `most`: 240 by 100 -> 80."""
+    return math.ceil(length / math.ceil(length / most))
 
 
 def _batch_axes(arguments):
