@@ -51,8 +51,8 @@ def get_config():
     model.variant = "monai"  # or "caffe", "diagram": see docs/reference.md
     model.width = 16  # channels at full resolution
     model.classes = 3  # background, kidney, tumour
-    model.activation = "elu"  # or "prelu"
-    model.norm = "batch"  # or "group", "none"
+    model.activation = "variant"  # the variant's own, or "elu", "prelu"
+    model.norm = "variant"  # the variant's own, or "batch", "group", "none"
     model.dropout = 0.5
     model.summation = "per_stage"  # cascade: or "per_conv", "none"
     model.stop_gradient = False  # cascade: cut between stage 1's softmax and stage 2

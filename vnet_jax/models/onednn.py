@@ -104,14 +104,6 @@ def convolve(x: jax.Array, w: jax.Array) -> jax.Array:
     return call(x, w, same(w.shape[:3]))
 
 
-def image_gradient(g: jax.Array, w: jax.Array) -> jax.Array:
-    """Gradient of `convolve` with respect to `x`: g (N, D, H, W, O) -> (N, ..., C)."""
-    flipped = jnp.flip(w, (0, 1, 2))
-    if _folds_outputs((*w.shape[:3], w.shape[4], w.shape[3])):
-        return _convolve_few_outputs(g, flipped.swapaxes(3, 4))
-    return call(g, flipped, same(w.shape[:3]), swapped=True)
-
-
 def _folds_outputs(shape: tuple[int, ...]) -> bool:
     """Whether laying the W offsets out as output channels saves padded channels."""
     *_, k, inputs, outputs = shape
