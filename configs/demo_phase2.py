@@ -20,8 +20,8 @@ def get_config():
     config.sample.foreground = 1.0
     config.sample.jitter_mm = (12.0, 12.0, 12.0)
     config.model.cascade = True
-    config.epochs = 40
-    config.decay_epochs = (24, 33)
-    config.eval_every = 20
+    config.epochs = 90
+    config.decay_epochs = (50, 75)
+    config.eval_every = 30
     config.keep_best = 2
     return config
