@@ -1,4 +1,4 @@
-"""Phase 1 in about two minutes on 2 CPU cores: for `make demo` and for a first try.
+"""Phase 1 in a minute or two on 2 CPU cores: for `make demo` and for a first try.
 
     python bin/phantom.py --out data/phantoms --n 16 --spacing 3,1.5625,1.5625
     python bin/train.py --config configs/demo_phase1.py --config.data.root data/phantoms
