@@ -20,6 +20,7 @@ from vnet_jax.data import phantom_trunk as trunk
 from vnet_jax.data.phantom_body import empty_body, fill
 from vnet_jax.data.phantom_contrast import draw_contrast
 from vnet_jax.data.phantom_paint import Canvas, noise_level, paint
+from vnet_jax.data.phantom_strata import even_draws
 
 #: In-plane field of view at the spacing asked for, mm: 512 voxels of 0.78.
 FIELD_MM = 400.0
@@ -56,13 +57,15 @@ def draw_case(seed, spacing_mm=(3.0, 0.78162497, 0.78162497), extent_mm=None):
         record: what was drawn, for JSON.
     """
     part = partial(stream, seed)
-    build, contrast = trunk.draw_build(part("build")), draw_contrast(part("contrast"))
+    even = even_draws(seed)
+    build = trunk.draw_build(part("build"))
+    contrast = draw_contrast(part("contrast"), even["phase"])
     axes, grid = _field_of_view(build, spacing_mm, extent_mm, part("field"))
     body = empty_body(build, axes, part)
     room, step_mm = masses.free_room(body.scene), masses.fine_step_mm(body.scene)
     pair = masses.draw_pair(room, step_mm, body.warp, build.size, part)
     grown = masses.draw_cysts(pair, room, step_mm, part("cysts"))
-    grown += masses.draw_tumours(pair, contrast, room, step_mm, part("tumours"))
+    grown += masses.draw_tumours(pair, contrast, room, step_mm, even, part("tumours"))
     canvas = fill(body, build, contrast, pair, grown, axes, part)
     labels, owner = canvas.labels()
     ct, noise = scan(canvas, build, part("scan"))
@@ -87,7 +90,8 @@ def paint_labels(labels: np.ndarray, spacing_mm, seed):
         record: what was drawn, for JSON.
     """
     part = partial(stream, seed)
-    contrast = draw_contrast(part("contrast"))
+    even = even_draws(seed)
+    contrast = draw_contrast(part("contrast"), even["phase"])
     build, axes = given.fit(labels, spacing_mm, part("build"))
     body = given.widened(empty_body(build, axes, part), build, labels, axes)
     room, step_mm = masses.free_room(body.scene), masses.fine_step_mm(body.scene)
@@ -98,7 +102,7 @@ def paint_labels(labels: np.ndarray, spacing_mm, seed):
     for group, kidney in zip(kidneys, pair, strict=True):
         first, rng = len(grown) + 1, part(f"{kidney.side} tumours")
         grown += given.tumours_from(
-            labels, axes, group, kidney, contrast, owner, first, rng
+            labels, axes, group, kidney, contrast, owner, first, even["kind"], rng
         )
     canvas = fill(body, build, contrast, pair, grown, axes, part)
     drawn = canvas.labels()[1]

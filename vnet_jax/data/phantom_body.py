@@ -76,9 +76,11 @@ def fill(body: Body, build, contrast, pair, grown, axes, part) -> Canvas:
     trunk.paint_muscles(scene, build.size, part("muscles"))
     hila = [kidney.hilum_mm for kidney in pair]
     organs.paint_vessels(scene, contrast, hila, part("vessels"))
-    fat_mm = 1.0 + 7.0 * build.visceral  # about the kidneys, held by their fascia
+    fat_mm = 2.0 + 8.0 * build.visceral  # about kidneys and masses, in their fascia
     for kidney in pair:
-        scene.claim_field(kidney.space.field(kidney.outer - fat_mm))
+        scene.claim_field(kidney.space.field(kidney.outer).grown(fat_mm))
+    for mass in grown:
+        scene.claim_field(mass.place.grown(fat_mm))
     organs.paint_liver(scene, build, contrast, part("liver"))
     organs.paint_spleen(scene, build, contrast, part("spleen"))
     organs.paint_pancreas(scene, contrast, part("pancreas"))

@@ -38,18 +38,28 @@ class Contrast:
     phase: str
     hu: dict[str, float]
 
-    def tumour(self, rng: np.random.Generator) -> tuple[str, float, float]:
-        """Draws (kind, mean HU, texture HU) of a tumour, darker than the cortex."""
-        shares = [share for share, _, _ in TUMOURS.values()]
-        kind = str(rng.choice(list(TUMOURS), p=shares))
+    def tumour(self, rng: np.random.Generator, at: float) -> tuple[str, float, float]:
+        """Draws (kind, mean HU, texture HU) of a tumour, darker than the cortex.
+
+        Args:
+            rng: draws the HU.
+            at: 0 to 1, decides the kind.
+        """
+        kind = pick({kind: share for kind, (share, _, _) in TUMOURS.items()}, at)
         _, ranges, texture = TUMOURS[kind]
         low, high = ranges[list(PHASES).index(self.phase)]
         return kind, float(min(rng.uniform(low, high), self.hu["cortex"] - 25)), texture
 
 
-def draw_contrast(rng: np.random.Generator) -> Contrast:
-    """Draws the phase, then every tissue's mean HU in it."""
-    phase = str(rng.choice(list(PHASES), p=list(PHASES.values())))
+def pick(shares: dict[str, float], at: float) -> str:
+    """The name at a place from 0 to 1, where each takes up its share."""
+    ends = np.cumsum(list(shares.values()))
+    return list(shares)[int(np.searchsorted(ends[:-1], at, side="right"))]
+
+
+def draw_contrast(rng: np.random.Generator, at: float) -> Contrast:
+    """Draws every tissue's mean HU in the phase at `at`, 0 to 1."""
+    phase = pick(PHASES, at)
     column = list(PHASES).index(phase)
     hu = {name: float(rng.uniform(*rows[column])) for name, rows in RANGES.items()}
     if phase != "arterial":  # cortex and medulla have evened out

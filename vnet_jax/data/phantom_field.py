@@ -84,6 +84,10 @@ class Field:
             out = along(out, self.taps(axis, at_mm), axis)
         return out
 
+    def grown(self, by_mm: float) -> Field:
+        """A shape whose surface lies this much further out."""
+        return Field(self.values - np.float32(by_mm), self.start_mm, self.step_mm)
+
     def trimmed(self, below_mm: float) -> Field | None:
         """The box of the nodes under `below_mm`, two wider; None if there are none."""
         if not self.values.size:

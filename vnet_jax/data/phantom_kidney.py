@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -95,10 +96,11 @@ def draw_kidney(
     return Kidney(side, space, centre, outer, sinus, organ, w, hilum, shape)
 
 
-def draw_volume_ml(rng: np.random.Generator) -> float:
-    """A tumour's volume: log-normal around the median, within TUMOUR_ML."""
+def tumour_volume_ml(at: float) -> float:
+    """The volume at a quantile, 0 to 1: log-normal, within TUMOUR_ML."""
     low, high, median = TUMOUR_ML
-    return float(np.clip(np.exp(rng.normal(np.log(median), 1.1)), low, high))
+    drawn = NormalDist(np.log(median), 1.1).inv_cdf(min(max(at, 1e-6), 1 - 1e-6))
+    return float(np.clip(np.exp(drawn), low, high))
 
 
 def pick_spot(kidney: Kidney, radius_mm, out, blocked: Field, rng) -> np.ndarray:
@@ -142,7 +144,7 @@ def around(centre, radius_mm: float, step_mm: float) -> Space:
 
 
 def tumour_layers(
-    space: Space, sd, shape: Field, radius_mm, contrast: Contrast, rng
+    space: Space, sd, shape: Field, radius_mm, contrast: Contrast, at: float, rng
 ) -> tuple[list[Layer], dict]:
     """A tumour's layers: tissue, lively and dead parts; and what they are.
 
@@ -152,9 +154,10 @@ def tumour_layers(
         shape: the same as what decides its label, on nodes or on voxels.
         radius_mm: of a ball of its volume.
         contrast: HU of kinds in the patient's phase.
-        rng: draws kind, HU and inner structure.
+        at: 0 to 1, decides the kind.
+        rng: draws HU and inner structure.
     """
-    kind, hu, texture_hu = contrast.tumour(rng)
+    kind, hu, texture_hu = contrast.tumour(rng, at)
     volume_ml = 4 / 3 * np.pi * radius_mm**3 / 1000
     necrotic = kind != "chromophobe" and rng.random() < min(0.12 + volume_ml / 90, 0.75)
     layers = [Layer("tumour", shape, (Coat(0, hu, texture_hu, 0.6),), "tumour")]

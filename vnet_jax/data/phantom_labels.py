@@ -221,7 +221,7 @@ def raster(mask: np.ndarray, box: tuple[slice, ...], axes) -> Raster:
 
 
 def tumours_from(
-    labels, axes, group, kidney: Kidney, contrast: Contrast, owner, first: int, rng
+    labels, axes, group, kidney, contrast: Contrast, owner, first: int, kind_at, rng
 ) -> list[Mass]:
     """The tumours of a kidney's label, specks with the largest of them.
 
@@ -233,7 +233,8 @@ def tumours_from(
         contrast: HU of kinds in the patient's phase.
         owner: (D, H, W) uint8; their voxels get their numbers, from `first` (in place).
         first: number of the first of them.
-        rng: draws kinds and insides.
+        kind_at: 0 to 1, decides the kind of the largest.
+        rng: draws the others' kinds and all insides.
     """
     side, box, mask = group
     tumour = mask & (labels[box] == 2)
@@ -255,9 +256,10 @@ def tumours_from(
         radius_mm = (3000 * max(float(ml), 0.1) / (4 * np.pi)) ** (1 / 3)
         shape = raster(parts == k, box, axes)
         layers, facts = organ.tumour_layers(
-            kidney.space, sd, shape, radius_mm, contrast, rng
+            kidney.space, sd, shape, radius_mm, contrast, kind_at, rng
         )
         out.append(Mass(layers, {"side": side, **facts}, kidney.space.field(sd)))
+        kind_at = rng.random()
     return out
 
 

@@ -59,24 +59,42 @@ def free_room(scene: Scene) -> Field:
     return scene.space.field(np.minimum(scene.taken, -scene.cavity) - 4)
 
 
-def draw_tumours(pair, contrast: Contrast, room: Field, step_mm, rng) -> list[Mass]:
-    """One tumour, seldom two or three or none."""
+def draw_tumours(pair, contrast: Contrast, room: Field, step_mm, even, rng):
+    """One tumour, seldom two or three or none, as a list of Mass.
+
+    Args:
+        pair: the kidneys.
+        contrast: HU of kinds in the patient's phase.
+        room: where bone and wall leave room.
+        step_mm: distance of the nodes.
+        even: of `phantom_strata.even_draws`, for the first tumour.
+        rng: draws the rest.
+    """
     none = rng.random() < NO_TUMOUR
     count = 0 if none else int(rng.choice((1, 2, 3), p=(0.86, 0.10, 0.04)))
-    return [_tumour(pair, k, contrast, room, step_mm, rng) for k in range(count)]
+    even = [even[name] for name in ("kind", "volume", "depth")]
+    drawn = [rng.random(3) if k else even for k in range(count)]
+    shares = [0.25 if k else 1.0 for k in range(count)]  # the others are small
+    return [
+        _tumour(pair, at, share, contrast, room, step_mm, rng)
+        for at, share in zip(drawn, shares, strict=True)
+    ]
 
 
-def _tumour(pair, k: int, contrast: Contrast, room: Field, step_mm, rng) -> Mass:
+def _tumour(pair, at, share, contrast: Contrast, room: Field, step_mm, rng) -> Mass:
+    kind_at, volume_at, depth_at = at
     kidney = pair[int(rng.integers(len(pair)))]
-    volume_ml = max(organ.draw_volume_ml(rng) / (1 if k == 0 else 4), 1.0)
+    volume_ml = max(organ.tumour_volume_ml(volume_at) * share, 1.0)
     radius_mm = (3000 * volume_ml / (4 * np.pi)) ** (1 / 3)
-    out = float(rng.uniform(-0.6, 0.75))
+    out = -0.6 + 1.35 * float(depth_at)
     centre = organ.pick_spot(kidney, radius_mm, out, room, rng)
     space = organ.around(centre, radius_mm, step_mm)
     sd = organ.ball(space, centre, radius_mm, 0.10, rng)
     sd = np.maximum(sd, -room.on(*space.axes()))
     shape = space.field(sd)
-    layers, facts = organ.tumour_layers(space, sd, shape, radius_mm, contrast, rng)
+    layers, facts = organ.tumour_layers(
+        space, sd, shape, radius_mm, contrast, kind_at, rng
+    )
     place = {"side": kidney.side, "exophytic": out > 0, "centre_mm": centre.tolist()}
     return Mass(layers, place | facts, shape)
 
