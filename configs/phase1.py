@@ -65,6 +65,7 @@ def get_config():
     config.learning_rate = 1e-4
     config.decay_epochs = (200, 400)
     config.decay = 0.5
+    config.ema = 0.0  # 0.99: predict with a moving average of the parameters; 0: none
     config.adam = ml_collections.ConfigDict(dict(b1=0.9, b2=0.999, eps=1e-8))
     config.loss = "cross_entropy"  # section 3.4; or "dice", "cross_entropy_dice"
     config.stage_weights = (1.0, 1.0)  # cascade: loss(stage 1) + loss(stage 2)

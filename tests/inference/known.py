@@ -68,9 +68,8 @@ def random_variables(module, window, seed=0):
 class Trained:
     """What a checkpoint is saved from."""
 
-    params: dict
-    batch_stats: dict
-    opt_state: dict = field(default_factory=lambda: {"count": np.int32(0)})
+    variables: dict
+    rest: dict = field(default_factory=lambda: {"opt_state": {"count": np.int32(0)}})
 
 
 def config(phase, spacing_mm, downsample, window, cascade=False, **model):
@@ -91,9 +90,7 @@ def write_run(path, config, members, synthetic=True):
     run = folder.create(path, config, Splits(("a",), ("b",)), synthetic=synthetic)
     with run.checkpoints as checkpoints:
         for step, (score, values) in sorted(members.items()):
-            checkpoints.save(
-                step, Trained(values["params"], values.get("batch_stats", {}))
-            )
+            checkpoints.save(step, Trained({"batch_stats": {}, **values}))
             checkpoints.score(step, score)
     return path
 

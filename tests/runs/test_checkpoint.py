@@ -38,14 +38,23 @@ def damage(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("norm", [True, False])
-def test_what_is_saved_is_restored(make, tmp_path, norm):
-    state = make(7, norm)
+@pytest.mark.parametrize("average", [True, False])
+def test_what_is_saved_is_restored(make, tmp_path, norm, average):
+    state = make(7, norm, average)
     with Checkpoints(tmp_path / "c") as checkpoints:
         checkpoints.save(7, state)
-    step, restored = Checkpoints(tmp_path / "c").restore_latest(make(0, norm))
+    abstract = make(0, norm, average)
+    step, restored = Checkpoints(tmp_path / "c").restore_latest(abstract)
     assert step == 7
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     assert same(restored, state)
+
+
+def test_inference_reads_the_average_where_one_is_kept(make, tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, make(3, average=True))
+    read = Checkpoints(tmp_path).variables(3)
+    assert same(read["params"], jax.tree.map(lambda p: p / 2, make(3).params))
 
 
 def test_inference_needs_neither_the_optimiser_nor_the_structure(make, tmp_path):

@@ -62,6 +62,7 @@ def tiny_config(tiny_root, tmp_path_factory):
         config.batch_size = 2
         config.epochs, config.eval_every = 4, 2
         config.learning_rate = 3e-3
+        config.ema = 0.9 if phase == 1 else 0.0
         config.loader_threads = 1
         with config.unlocked():
             config.update_from_flattened_dict(changes)

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from vnet_jax import models
-from vnet_jax.training.state import adam, init_state, learning_rate
+from vnet_jax.training.state import (
+    adam,
+    init_state,
+    learning_rate,
+    moving_average,
+)
 
 PAPER = dict(initial=1e-4, decay=0.5, decay_epochs=(200, 400), steps_per_epoch=42)
 
@@ -65,3 +70,16 @@ def test_the_state_before_the_first_step(norm):
 
 def numbers(tree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def test_moving_average_by_its_formula():
+    values = np.random.default_rng(0).normal(size=200)
+    average, expected = {"w": jnp.float32(5.0)}, 5.0
+    for step, value in enumerate(values):
+        average = moving_average(
+            average, {"w": jnp.float32(value)}, jnp.int32(step), decay=0.9
+        )
+        keep = min(0.9, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * value
+    assert float(average["w"]) == pytest.approx(expected, rel=1e-5)
+    assert moving_average({}, {"w": 1.0}, 0, 0.9) == {}

@@ -148,3 +148,25 @@ def test_in_bfloat16_the_state_and_the_losses_stay_float32():
 
 def dtypes(tree):
     return jax.tree.map(lambda leaf: leaf.dtype, tree)
+
+
+def test_the_average_follows_the_parameters_and_is_what_predicts():
+    module = models.build(cascade=False, width=1, norm="none")
+    both = dict(module=module, optimiser=optax.sgd(0.1), ema=0.9)
+    init = jax.jit(functools.partial(init_state, **both))
+    step = jax.jit(
+        functools.partial(train_step, **both, stage_weights=(1.0,), seed=3),
+        donate_argnums=0,
+    )
+    state = init(jax.random.key(0, impl="rbg"))
+    expected = jax.tree.map(np.asarray, state.params)
+    close(state.average, expected, rtol=1e-9)
+    for k in range(3):
+        state, _ = step(state, batch(1, 2, seed=k))
+        keep = (1 + k) / (10 + k)
+        expected = jax.tree.map(
+            lambda a, p, keep=keep: keep * a + (1 - keep) * p, expected, state.params
+        )
+    close(state.average, expected)
+    assert state.variables["params"] is state.average
+    assert jax.tree.structure(state.rest["params"]) == jax.tree.structure(state.params)

@@ -2,7 +2,8 @@
 
     checkpoints/
       420/variables   parameters and running averages: all that inference reads
-      420/rest        the optimiser's memory, twice the size of the parameters
+      420/rest        the optimiser's memory, twice the size of the parameters; where
+                      `variables` has their moving average, the parameters themselves
       420/meta        step and SHA-256 of both, as JSON
       scores.json     {"420": 0.83, ...}: validated steps
 
@@ -77,14 +78,15 @@ class Checkpoints:
 
         Args:
             step: optimiser steps done.
-            state: a pytree with the attributes `params`, `batch_stats` and `opt_state`.
+            state: a pytree with the attributes `variables` and `rest`, two dictionaries
+                of arrays: what inference reads, and what only training needs.
 
         Raises:
             InputError: the disk is full, now or while the save before was written.
         """
         if step in self._writer().all_steps():
             return
-        variables, rest = _variables(state), {"opt_state": state.opt_state}
+        variables, rest = state.variables, state.rest
         digests = {"variables": digest(variables), "rest": digest(rest)}
         args = ocp.args.Composite(
             variables=ocp.args.StandardSave(variables),
@@ -125,7 +127,8 @@ class Checkpoints:
         """Restores the newest checkpoint that is whole, and removes those after it.
 
         Args:
-            abstract: a state of the same structure: its leaves need shape and dtype.
+            abstract: a state of the same structure: its leaves need shape and dtype;
+                its method `restored` puts step, variables and rest together.
             strict: refuse a damaged newest checkpoint instead of taking the one before.
             warn: is told about each damaged one.
 
@@ -229,9 +232,9 @@ class Checkpoints:
         write_json(self.path / SCORES, {str(k): scores[k] for k in sorted(scores)})
 
     def _restore(self, step: int, abstract):
-        read = self._read(step, "variables", _variables(abstract))
-        rest = self._read(step, "rest", {"opt_state": abstract.opt_state})
-        return abstract.replace(step=np.asarray(step, np.int32), **read, **rest)
+        variables = self._read(step, "variables", abstract.variables)
+        rest = self._read(step, "rest", abstract.rest)
+        return abstract.restored(np.asarray(step, np.int32), variables, rest)
 
     def _read(self, step: int, part: str, like=None):
         """Reads one part as NumPy arrays and compares it with its digest."""
@@ -253,10 +256,6 @@ class Checkpoints:
     def _meta(self, step: int) -> dict:
         file = self.path / str(step) / "meta/metadata"
         return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _variables(state) -> dict:
-    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def _best(scores: Mapping[int, float], count: int) -> list[tuple[int, float]]:

@@ -120,6 +120,7 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
         tuple(config.stage_weights),
         config.seed,
         config.loss,
+        config.ema,
     )
     return Job(
         config=config,

@@ -41,6 +41,7 @@ def programs(
     stage_weights: tuple[float, ...],
     seed: int,
     loss: str = "cross_entropy",
+    ema: float = 0.0,
 ) -> Programs:
     """Jits a run's functions, donates its state and names its shardings.
 
@@ -52,13 +53,14 @@ def programs(
         stage_weights: of the stages' losses.
         seed: of dropout.
         loss: of one stage, a name in `vnet_jax.models.losses.LOSSES`.
+        ema: decay of the parameters' moving average; 0 keeps none.
 
     Returns:
         The programs, not compiled yet; for equal arguments the same ones.
     """
     mesh = sharding.data_mesh(plan.devices)
     whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh)
-    parts = dict(module=module, optimiser=adam(rate, *adam_numbers))
+    parts = dict(module=module, optimiser=adam(rate, *adam_numbers), ema=ema)
     objective = dict(stage_weights=stage_weights, loss=LOSSES[loss])
     step = functools.partial(train_step, **parts, **objective, seed=seed)
     return Programs(

@@ -41,6 +41,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         wrong = f"loss is {config.loss!r}, not one of {', '.join(LOSSES)}"
     elif len(config.stage_weights) < 1 + config.model.cascade:
         wrong = f"stage_weights {tuple(config.stage_weights)} for 2 stages"
+    elif not 0 <= config.ema < 1:
+        wrong = f"ema is {config.ema}, not from 0 (none) to below 1"
     elif max(classes) >= config.model.classes:
         wrong = f"data.labels gives class {max(classes)} of {config.model.classes}"
     elif min(config.epochs, config.batch_size, config.device_batch) < 1:

@@ -22,17 +22,47 @@ class TrainState:
         params: float32 parameters of the network.
         batch_stats: running averages of batch norm; {} for a network without.
         opt_state: the optimiser's memory.
+        average: moving average of the parameters, float32; {} where none is kept.
     """
 
     step: jax.Array
     params: dict
     batch_stats: dict
     opt_state: optax.OptState
+    average: dict
 
     @property
     def variables(self) -> dict:
-        """What `module.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """What `module.apply` takes to predict: the average, where one is kept."""
+        params = self.average or self.params
+        return {"params": params, "batch_stats": self.batch_stats}
+
+    @property
+    def rest(self) -> dict:
+        """What training needs beside `step` and `variables` to go on."""
+        rest = {"opt_state": self.opt_state}
+        return rest | {"params": self.params} if self.average else rest
+
+    def restored(self, step: jax.Array, variables: dict, rest: dict) -> TrainState:
+        """The state of the same structure whose parts these are."""
+        average = variables["params"] if self.average else {}
+        return self.replace(step=step, average=average, **(variables | rest))
+
+
+def moving_average(average: dict, params: dict, step: jax.Array, decay: float) -> dict:
+    """The exponential moving average of the parameters after a step.
+
+    Args:
+        average: before the step; {} stays {}.
+        params: after the step.
+        step: () int32, steps done before it. The decay starts at 0.1 and rises as
+            (1 + step) / (10 + step), so that the initial values are soon forgotten.
+        decay: its final value: 0.99 averages over the last hundred steps or so.
+    """
+    if not average:
+        return average
+    keep = jnp.minimum(decay, (1 + step) / (10 + step)).astype(jnp.float32)
+    return jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, average, params)
 
 
 @functools.cache
@@ -70,7 +100,10 @@ def adam(
 
 
 def init_state(
-    key: jax.Array, module: nn.Module, optimiser: optax.GradientTransformation
+    key: jax.Array,
+    module: nn.Module,
+    optimiser: optax.GradientTransformation,
+    ema: float = 0.0,
 ) -> TrainState:
     """The state before the first step; pure, so that it can be born on its devices.
 
@@ -78,6 +111,7 @@ def init_state(
         key: of the parameters' initial values.
         module: the network, for one input channel.
         optimiser: its memory is in the state.
+        ema: decay of the parameters' moving average; 0 keeps none.
 
     Returns:
         The state at step 0.
@@ -91,4 +125,5 @@ def init_state(
         params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimiser.init(variables["params"]),
+        average=jax.tree.map(jnp.copy, variables["params"]) if ema else {},
     )

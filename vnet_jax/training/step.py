@@ -10,7 +10,7 @@ import optax
 from flax import linen as nn
 
 from vnet_jax.models.losses import Loss, cross_entropy
-from vnet_jax.training.state import TrainState
+from vnet_jax.training.state import TrainState, moving_average
 
 Batch = Mapping[str, jax.Array]
 
@@ -24,6 +24,7 @@ def train_step(
     stage_weights: Sequence[float],
     seed: int,
     loss: Loss = cross_entropy,
+    ema: float = 0.0,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One step of gradient descent over a global batch.
 
@@ -42,6 +43,7 @@ def train_step(
         stage_weights: of the stages' losses; those beyond the last stage are not used.
         seed: of dropout.
         loss: of one stage; the paper's is cross entropy (section 3.4).
+        ema: decay of the parameters' moving average, as in `init_state`.
 
     Returns:
         The state after the step, and float32 scalars: loss, loss_stage1 (and
@@ -66,11 +68,13 @@ def train_step(
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     metrics = {"loss": mean_loss, "grad_norm": optax.tree.norm(grads)}
     metrics |= {f"loss_stage{i + 1}": stages[i] for i in range(len(stages))}
+    params = optax.apply_updates(state.params, updates)
     state = TrainState(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
+        average=moving_average(state.average, params, state.step, ema),
     )
     return state, metrics
 
