@@ -43,8 +43,11 @@ def get_config():
     # Random changes of a sample; the paper has none but registration (section 2.3).
     config.augment = augment = ml_collections.ConfigDict()
     augment.flip = (0.0, 0.0, 0.0)  # probability of mirroring z, y, x
+    augment.rotation = 0.0  # 15: by up to 15 degrees about each axis
+    augment.stretch = 0.0  # 0.2: each axis by a factor of 0.8 to 1.2
     augment.contrast = 0.0  # 0.2: intensities times 0.8 to 1.2
     augment.brightness = 0.0  # 0.1: plus -0.1 to 0.1, 25 HU
+    augment.noise = 0.0  # 0.05: white noise of up to 12 HU
 
     config.model = model = ml_collections.ConfigDict()
     model.cascade = False

@@ -72,7 +72,8 @@ def sample_of(config) -> Callable:
 
 def _sample(cut, settings, changes, cached, rng):
     """One sample, cut out and then changed as `config.augment` says."""
-    return augment(*cut(cached, rng, **settings), rng, **changes)
+    image, label = cut(cached, rng, **settings)
+    return augment(image, label, rng, cached.grid.spacing_mm, **changes)
 
 
 def module_of(config) -> nn.Module:
