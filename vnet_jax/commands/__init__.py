@@ -7,6 +7,7 @@ import sys
 
 from absl import app
 
+from vnet_jax.commands.huge_pages import ask_for_huge_pages
 from vnet_jax.errors import InputError
 
 #: Exit status for bad input; 0 is success, 1 a fault of the program itself.
@@ -17,11 +18,13 @@ def run(name: str) -> None:
     """Parses the flags of the command `name` and runs it; never returns.
 
     The command's `main(argv)` returns its exit status, or None for 0. An `InputError`
-    becomes one line on stderr and exit status 2; Ctrl-C exits with 130.
+    becomes one line on stderr and exit status 2; Ctrl-C exits with 130. On Linux the
+    program starts itself anew once, see `huge_pages`.
 
     Args:
         name: a module of this package, such as "train".
     """
+    ask_for_huge_pages()
     command = importlib.import_module(f"vnet_jax.commands.{name}")
     # absl would log at INFO, and orbax tells six lines a checkpoint.
     argv = [name, "--verbosity=-1", *sys.argv[1:]]
