@@ -51,9 +51,9 @@ def test_blocks_are_means_and_majorities(add_case, make_anatomy, root):
     assert case.image.shape == case.label.shape == (12, 10, 11)
     means = image.reshape(12, 10, 4, 11, 4).mean(axis=(2, 4))
     np.testing.assert_array_equal(case.image, np.rint(means))
-    # Rows 8 to 11 are half kidney, of equally many voxels the lower class; 12 to 15
-    # all kidney but for the tumour in the columns 10 to 13.
-    assert case.label[3, 2, 2] == 0
+    # Rows 8 to 11 are half kidney, so every other block is; 12 to 15 all kidney but for
+    # the tumour in the columns 10 to 13.
+    assert case.label[3:5, 2, 2].tolist() == [1, 0]
     assert case.label[3, 3, 2] == 1
     assert case.label[5, 4, 2] == label[5, 16, 8]
     assert case.grid.spacing_mm == pytest.approx((3, 4, 4))

@@ -84,7 +84,11 @@ def block_mean(volume: Volume, factor: Sequence[int]) -> Volume:
 
 
 def block_majority(volume: Volume, factor: Sequence[int], classes: int) -> Volume:
-    """The commonest class of each block; of equally common ones the lowest.
+    """The commonest class of each block; of two equally common ones each in its turn.
+
+    Half a block is what an edge often leaves. Were it always background, a kidney in
+    blocks of 2 x 2 x 2 would lose 4 % of its volume; so the higher class takes every
+    other block, in the pattern of a checkerboard.
 
     Args:
         volume: labels 0 to `classes` - 1, any integer dtype.
@@ -98,13 +102,15 @@ def block_majority(volume: Volume, factor: Sequence[int], classes: int) -> Volum
         ValueError: for a label outside the classes.
     """
     grid = volume.grid.downsample(factor)
+    z, y, x = np.indices(grid.shape, sparse=True)
+    dark = (z + y + x) % 2 == 1
     best = np.zeros(grid.shape, np.uint8)
     most = np.zeros(grid.shape, np.uint16)
     counted = np.zeros(grid.shape, np.uint16)
     for label in range(classes):
         count = _block_sum(volume.array == label, factor, np.uint16)
         counted += count
-        best[count > most] = label
+        best[(count > most) | (dark & (count == most) & (count > 0))] = label
         np.maximum(most, count, out=most)
     if (counted != np.prod(factor)).any():
         raise ValueError(f"labels outside 0 to {classes - 1}")

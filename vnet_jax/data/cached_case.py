@@ -26,7 +26,7 @@ from vnet_jax.data.files import write_array, write_json
 from vnet_jax.data.prepare import GridSpec, Prepared, Source, source_files
 
 #: Version of what a cached case holds. A case of another one is built anew.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
