@@ -1,4 +1,4 @@
-"""Phase 2 in about five minutes on 2 CPU cores: for `make demo` and for a first try.
+"""Phase 2 in about six minutes on 2 CPU cores: for `make demo` and for a first try.
 
     python bin/train.py --config configs/demo_phase2.py \
         --config.data.root data/phantoms --config.data.phase1 runs/demo_phase1
