@@ -1,11 +1,11 @@
 """Phase 1 in a minute or two on 2 CPU cores: for `make demo` and for a first try.
 
-    python bin/phantom.py --out data/phantoms --n 16 --spacing 3,1.5625,1.5625
+    python bin/phantom.py --out data/phantoms --n 16 --spacing 3,1.75,1.75
     python bin/train.py --config configs/demo_phase1.py --config.data.root data/phantoms
 
 It trains on any KiTS19-layout folder, at any spacing: every CT is resampled to
-3 x 1.5625 x 1.5625 mm first, and this phase works on blocks of 2 x 4 x 4 of those
-voxels, 6 x 6.25 x 6.25 mm.
+3 x 1.75 x 1.75 mm first, and this phase works on blocks of 2 x 4 x 4 of those
+voxels, 6 x 7 x 7 mm.
 
 Against the paper: a quarter of the width, coarser voxels, one whole-body patch at a
 time, the V-Net as its authors drew it with group norm (batch norm's running averages
@@ -21,10 +21,10 @@ def get_config():
     config = phase1.get_config()
     config.name = "demo_phase1"
     config.data.root = "data/phantoms"
-    config.data.spacing_mm = (3.0, 1.5625, 1.5625)
+    config.data.spacing_mm = (3.0, 1.75, 1.75)
     config.data.downsample = (2, 4, 4)
     config.data.folds = 4  # 16 cases: 12 to train, 4 to validate
-    config.sample.shape = (48, 64, 64)  # 288 x 400 x 400 mm: a whole abdomen
+    config.sample.shape = (48, 64, 64)  # 288 x 448 x 448 mm: a whole abdomen
     config.model.variant = "diagram"
     config.model.norm = "group"
     config.model.width = 4

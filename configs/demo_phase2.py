@@ -3,8 +3,8 @@
     python bin/train.py --config configs/demo_phase2.py \
         --config.data.root data/phantoms --config.data.phase1 runs/demo_phase1
 
-The same cascade as the paper's on blocks of 2 x 2 x 2 voxels, 6 x 3.125 x 3.125 mm, in
-a region of interest of 192 x 150 x 300 mm; a larger tumour is tiled. See
+The same cascade as the paper's on blocks of 2 x 2 x 2 voxels, 6 x 3.5 x 3.5 mm, in
+a region of interest of 192 x 168 x 280 mm; a larger tumour is tiled. See
 `configs/demo_phase1.py` for what differs from the paper, and why.
 """
 
@@ -16,12 +16,12 @@ def get_config():
     config.name = "demo_phase2"
     config.phase = 2
     config.data.downsample = (2, 2, 2)
-    config.sample.shape = (32, 48, 96)
+    config.sample.shape = (32, 48, 80)
     config.sample.foreground = 1.0
     config.sample.jitter_mm = (12.0, 12.0, 12.0)
     config.model.cascade = True
-    config.epochs = 90
-    config.decay_epochs = (54, 76)
-    config.eval_every = 15
-    config.keep_best = 2
+    config.epochs = 108
+    config.decay_epochs = (65, 92)
+    config.eval_every = 18
+    config.keep_best = 3
     return config

@@ -27,7 +27,7 @@ flags.DEFINE_string(
     "",
     "folder with train/ and held_out/ (KiTS19 trees of label maps) to paint CTs around",
 )
-flags.DEFINE_string("spacing", "3,1.5625,1.5625", "voxel spacing z,y,x in mm")
+flags.DEFINE_string("spacing", "3,1.75,1.75", "voxel spacing z,y,x in mm")
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING, HELD_OUT = 16, 4  # the demo configs cut the 16 into 12 and 4
