@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -15,7 +16,7 @@ CHOICES = {
     "activation": ("variant", "elu", "prelu"),
     "norm": ("variant", "batch", "group", "none"),
     "summation": ("per_stage", "per_conv", "none"),
-    "dtype": ("float32", "bfloat16"),
+    "dtype": ("float32", "bfloat16", "float64"),
 }
 
 
@@ -55,7 +56,8 @@ def build(
         dropout: rate, 0 for none.
         summation: of a cascade: "per_stage", "per_conv" or "none".
         stop_gradient: of a cascade: none through stage 1's softmax.
-        dtype: of the computation: "float32" or "bfloat16".
+        dtype: of the computation: "float32", "bfloat16", or, to compare with another
+            program to the last digits, "float64" (with JAX's x64 on).
         remat: recompute activations in the backward pass: less memory, more time.
         spatially_sharded: a spatial axis is cut over devices. Convolutions then take
             the native form, which is also what `jax.export` needs.
@@ -68,6 +70,8 @@ def build(
     for name, value in asked.items():
         if value not in CHOICES[name]:
             raise ValueError(f"{name} is {value!r}, not one of {CHOICES[name]}")
+    if dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ValueError("dtype is 'float64', but JAX_ENABLE_X64 is not set")
     if width < 1 or classes < 2 or not 0 <= dropout < 1:
         raise ValueError(
             f"width {width}, classes {classes} and dropout {dropout} must be at least "

@@ -19,13 +19,13 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean over the voxels of -ln p(label) (paper, equation 1, which has the sum).
 
     Args:
-        logits: (B, D, H, W, C), computed in float32 whatever the dtype.
+        logits: (B, D, H, W, C), computed in float32 or, if they are, in float64.
         labels: (B, D, H, W) integer.
 
     Returns:
         A float32 scalar, nats a voxel; ln C for equal logits.
     """
-    logits = logits.astype(jnp.float32)
+    logits = _wide(logits)
     of_label = jnp.sum(jnp.where(_is_class(logits, labels), logits, 0), -1)
     return jnp.mean(jax.nn.logsumexp(logits, -1) - of_label)
 
@@ -37,7 +37,7 @@ def dice_loss(logits: jax.Array, labels: jax.Array, smooth: float = 1e-5) -> jax
     (2 sum(p g) + smooth) / (sum(p p) + sum(g g) + smooth): 1 where both are empty.
 
     Args:
-        logits: (B, D, H, W, C), computed in float32 whatever the dtype.
+        logits: (B, D, H, W, C), computed in float32 or, if they are, in float64.
         labels: (B, D, H, W) integer.
         smooth: voxels, keeps an empty class from dividing 0 by 0.
 
@@ -45,11 +45,11 @@ def dice_loss(logits: jax.Array, labels: jax.Array, smooth: float = 1e-5) -> jax
         A float32 scalar in [0, 1], the mean over samples and over classes but 0, the
         background.
     """
-    p = jax.nn.softmax(logits.astype(jnp.float32))
+    p = jax.nn.softmax(_wide(logits))
     hit = _is_class(logits, labels)
     space = (1, 2, 3)
     shared = jnp.sum(jnp.where(hit, p, 0), space)  # (B, C)
-    both = jnp.sum(p * p, space) + jnp.sum(hit, space, dtype=jnp.float32)  # (B, C)
+    both = jnp.sum(p * p, space) + jnp.sum(hit, space, dtype=p.dtype)  # (B, C)
     dice = (2 * shared + smooth) / (both + smooth)
     return 1 - jnp.mean(dice[:, 1:])
 
@@ -88,6 +88,11 @@ def staged(
     if len(weights) < len(stages):
         raise ValueError(f"{len(weights)} weights for {len(stages)} stages")
     return sum(w * loss(s, labels) for s, w in zip(stages, weights, strict=False))
+
+
+def _wide(logits: jax.Array) -> jax.Array:
+    """At least float32: a softmax over bfloat16 loses what training needs."""
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
 
 def _is_class(logits: jax.Array, labels: jax.Array) -> jax.Array:

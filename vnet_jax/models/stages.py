@@ -123,11 +123,12 @@ class UpStage(_Stage):
 
 
 class Head(_Stage):
-    """A convolution to the classes if the variant has one, then 1x1x1 in float32."""
+    """A convolution to the classes if the variant has one, then 1x1x1, not bfloat16."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, D, H, W, C) -> (B, D, H, W, features) float32."""
         for i in range(self.convs):
             x = self.conv(x, train, str(i))
-        return Conv(self.features, size=1, use_bias=True, name="logits")(x)
+        wide = jnp.promote_types(self.dtype, jnp.float32)
+        return Conv(self.features, 1, use_bias=True, dtype=wide, name="logits")(x)
