@@ -17,6 +17,10 @@ from vnet_jax.models.weights import from_state_dict, to_state_dict
 from vnet_jax.training.state import TrainState, adam
 from vnet_jax.training.step import train_step
 
+#: The level of each of MONAI's stages: level 1 has an eighth of the voxels of level 0.
+LEVELS = {"in_tr": 0, "down_tr32": 1, "down_tr64": 2, "down_tr128": 3, "down_tr256": 4}
+LEVELS |= {"up_tr256": 3, "up_tr128": 2, "up_tr64": 1, "up_tr32": 0, "out_tr": 0}
+
 
 def forward(module: nn.Module, state: Values, channels: int, jit=jax.jit):
     """Logits of each stage on batch 0 in eval mode, (N, D, H, W, classes)."""
@@ -39,7 +43,7 @@ def train(
 
     Returns:
         {"loss", "grads"} of the first step, and {"after": {steps: state dict}}; the
-        gradients have MONAI's names, too.
+        gradients have MONAI's names, too, and the running variances are PyTorch's.
     """
     optimiser = adam(lambda count: RATE, 0.9, 0.999, 1e-8)
     variables = _variables(state)
@@ -65,7 +69,8 @@ def train(
             found["loss"] = float(metrics["loss"])
             found["grads"] = _gradients(now)
         if count + 1 in stops:
-            found["after"][count + 1] = to_state_dict(jax.device_get(now.variables))
+            after = to_state_dict(jax.device_get(now.variables))
+            found["after"][count + 1] = _unbiased(state, after, count + 1)
     return found
 
 
@@ -76,6 +81,20 @@ def _gradients(state: TrainState) -> Values:
         jax.device_get({"params": moments, "batch_stats": state.batch_stats})
     )
     return {k: v for k, v in named.items() if not _is_statistic(k)}
+
+
+def _unbiased(before: Values, after: Values, steps: int) -> Values:
+    """Running variances as PyTorch keeps them: each batch's times n / (n - 1).
+
+    Both forget a tenth a step, so what is left of the start is 0.9 ** steps of it.
+    """
+    changed = dict(after)
+    for name in (n for n in after if n.endswith("running_var")):
+        stage = next(part for part in name.split(".") if part in LEVELS)
+        n = np.prod(SHAPE) // 8 ** LEVELS[stage]
+        start = 0.9**steps * before[name]
+        changed[name] = start + (after[name] - start) * n / (n - 1)
+    return changed
 
 
 def _is_statistic(name: str) -> bool:
