@@ -18,7 +18,7 @@ from absl import flags
 
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
-from vnet_jax.inference.segment import Segmenter
+from vnet_jax.inference.segment import DTYPES, Segmenter
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
@@ -29,6 +29,12 @@ flags.DEFINE_multi_string(
     "phase2", ["runs/phase2"], "run folder of phase 2; several are averaged"
 )
 flags.DEFINE_bool("fast", False, "the best checkpoint only, not the mean of the best 5")
+flags.DEFINE_enum(
+    "dtype",
+    "trained",
+    DTYPES,
+    "what the networks compute in; auto: bfloat16 where the device is faster in it",
+)
 flags.DEFINE_string(
     "kidneys",
     None,
@@ -54,7 +60,7 @@ def main(argv: list[str]) -> int:
     jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys)
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
-    segmenter = Segmenter(_phase1(), FLAGS.phase2, FLAGS.fast)
+    segmenter = Segmenter(_phase1(), FLAGS.phase2, FLAGS.fast, FLAGS.dtype)
     failed = batch.run(
         jobs,
         segmenter,

@@ -195,6 +195,7 @@ def _one(job: Job, segmenter: Segmenter, save_stages, overwrite, tell: Tell) -> 
         raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
     options = {
         "fast": segmenter.fast,
+        "dtype": segmenter.dtype,
         "save_stages": save_stages,
         "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
     }

@@ -28,7 +28,13 @@ class Ensemble:
         predictors: one a run, each compiled once.
     """
 
-    def __init__(self, paths: Sequence, phase: int, members: int | None = None):
+    def __init__(
+        self,
+        paths: Sequence,
+        phase: int,
+        members: int | None = None,
+        dtype: str | None = None,
+    ):
         """Reads the settings of the runs; variables are loaded when they are used.
 
         Args:
@@ -36,6 +42,7 @@ class Ensemble:
             phase: what they must have been trained as.
             members: checkpoints of each run at most, best first; all of the best by
                 default.
+            dtype: of the computation; each run's own when None.
 
         Raises:
             InputError: no run folder, no checkpoint in it, a run of the other phase, or
@@ -43,7 +50,7 @@ class Ensemble:
         """
         self.phase = phase
         self.runs = [_open(path, phase) for path in paths]
-        self.predictors = [predict.from_config(run.config) for run in self.runs]
+        self.predictors = [predict.from_config(run.config, dtype) for run in self.runs]
         self._members = members
         self._steps = [run.ensemble(members) for run in self.runs]
         self._kept: dict[tuple[int, int], dict] = {}

@@ -169,18 +169,19 @@ def means(sums: list[Stitch] | None, grid: Grid) -> list[tuple[np.ndarray, Grid]
     return [(total.mean(), grid.crop(total.start, total.shape)) for total in sums]
 
 
-def from_config(config) -> Predictor:
+def from_config(config, dtype: str | None = None) -> Predictor:
     """The predictor of a run.
 
     Args:
         config: the run's config (`configs/phase1.py` states the fields); only `data`,
             `sample.shape`, `overlap` and `model` are read.
+        dtype: of the computation, "float32" or "bfloat16"; the config's own when None.
 
     Returns:
         A predictor of the configured network, without variables.
     """
     return Predictor(
-        models.build(**config.model),
+        models.build(**{**config.model, "dtype": dtype or config.model.dtype}),
         spacing_mm=config.data.spacing_mm,
         downsample=config.data.downsample,
         window=config.sample.shape,

@@ -11,8 +11,12 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 
 from vnet_jax.models.conv import conv
+
+#: The name under which the output of every convolution is known to rematerialisation.
+CONVOLVED = "convolved"
 
 
 def uniform(fan_in: int) -> nn.initializers.Initializer:
@@ -54,6 +58,7 @@ class Conv(nn.Module):
         start = uniform(self.size**3 * x.shape[-1])
         kernel = self.param("kernel", start, shape).astype(self.dtype)
         y = conv(x.astype(self.dtype), kernel, spatially_sharded=self.spatially_sharded)
+        y = checkpoint_name(y, CONVOLVED)
         return _add_bias(self, y) if self.use_bias else y
 
 
@@ -74,6 +79,7 @@ class DownConv(nn.Module):
             batch, depth // 2, 2, height // 2, 2, width // 2, 2, channels
         )
         y = jnp.einsum("ndxhywzc,xyzco->ndhwo", blocks, kernel)
+        y = checkpoint_name(y, CONVOLVED)
         return _add_bias(self, y) if self.use_bias else y
 
 
@@ -97,6 +103,7 @@ class UpConv(nn.Module):
         kernel = self.param("kernel", uniform(channels), shape).astype(self.dtype)
         blocks = jnp.einsum("ndhwc,xyzco->ndxhywzo", x.astype(self.dtype), kernel)
         y = blocks.reshape(batch, 2 * depth, 2 * height, 2 * width, self.features)
+        y = checkpoint_name(y, CONVOLVED)
         return _add_bias(self, y) if self.use_bias else y
 
 

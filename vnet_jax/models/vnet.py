@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from vnet_jax.models.layers import CONVOLVED
 from vnet_jax.models.stages import DownStage, Head, InputStage, Summation, UpStage
 
 Norm = Literal["variant", "batch", "group", "none"]
@@ -98,7 +99,8 @@ class VNet(nn.Module):
         dropout: the rate.
         summation: which maps of the decoder `features` hands on and takes.
         dtype: of the computation; parameters and logits are float32.
-        remat: recompute each stage in the backward pass instead of keeping its inside.
+        remat: keep of each stage's inside only what the convolutions gave; recompute
+            norms, activations, dropout and sums in the backward pass.
         spatially_sharded: a spatial axis is cut over devices: see `conv`.
     """
 
@@ -189,7 +191,10 @@ class VNet(nn.Module):
     def _stage(self, stage, name, multiple, convs, rate=0.0, **more):
         kind = VARIANTS[self.variant]
         train = {InputStage: 2, DownStage: 2, UpStage: 3, Head: 2}[stage]
-        made = nn.remat(stage, static_argnums=(train,)) if self.remat else stage
+        made = stage
+        if self.remat:
+            keep = jax.checkpoint_policies.save_only_these_names(CONVOLVED)
+            made = nn.remat(stage, static_argnums=(train,), policy=keep)
         return made(
             features=self.classes if multiple is None else multiple * self.width,
             convs=convs,
