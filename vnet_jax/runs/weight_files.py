@@ -189,7 +189,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, pickle.UnpicklingError) and "eights only" in str(error):
         return InputError(
             path,
-            "holds more than tensors, and no code is run from a file",
+            "is damaged or holds more than tensors, and no code is run from a file",
             "save model.state_dict() alone",
         )
     reason = f"{type(error).__name__}: {first}"
