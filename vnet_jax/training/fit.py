@@ -95,6 +95,7 @@ def fit(
         step, state = _start(job, strict_resume, start)
         with RunLog(folder.path, step) as log:
             _log_start(job, log, step, changed, start)
+            del start  # its values are on the devices now
             _loop(job, log, step, state, stop)
     _tell_end(job, stop)
     return stop.exit_status or (2 if cases.refused else 0)
