@@ -21,6 +21,7 @@ def get_config():
     config.name = "phase1"
     config.phase = 1
     config.seed = 0
+    config.init_from = ""  # a run folder or a file of weights to start from; ours
 
     config.data = data = ml_collections.ConfigDict()
     data.root = "data/kits19"  # KiTS19 tree or nnU-Net raw folder

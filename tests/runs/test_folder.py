@@ -145,6 +145,22 @@ def test_a_new_field_is_refused_too(tmp_path):
         resume(tmp_path, now)
 
 
+def test_an_older_run_without_a_younger_field_goes_on_as_the_same(make, tmp_path):
+    run = saved(make, tmp_path, {1: 0.2})
+    now = config()
+    with now.unlocked():
+        now.init_from = ""
+    resumed, changed = resume(tmp_path, now)
+    assert changed == {} and resumed.identity() == run.identity()
+    now.epochs = 700  # writes the config anew, the younger field with it
+    resumed, changed = resume(tmp_path, now)
+    assert changed == {"epochs": [600, 700]} and resumed.config.init_from == ""
+    assert resumed.identity() == run.identity()
+    now.init_from = "runs/other"
+    with pytest.raises(InputError, match="init_from was '', is 'runs/other'"):
+        resume(tmp_path, now)
+
+
 def test_every_free_key_exists_in_the_config():
     assert module.FREE <= module._flat(config()).keys()
 

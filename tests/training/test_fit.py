@@ -10,11 +10,13 @@ import pytest
 
 from vnet_jax.errors import InputError
 from vnet_jax.runs.checkpoint import Checkpoints
+from vnet_jax.runs.digest import digest
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.runs.log import read_log
 from vnet_jax.training import fit as module
 from vnet_jax.training import regions, setup
 from vnet_jax.training.fit import fit
+from vnet_jax.training.initial import open_start
 from vnet_jax.training.programs import programs
 from vnet_jax.training.report import Diverged, StepReports
 
@@ -248,6 +250,51 @@ def test_phase_2_validates_on_phase_1s_boxes_and_keeps_them(
         assert row["loss"] == pytest.approx(weighted, rel=1e-6)
     monkeypatch.setattr(regions, "locate", None)  # not asked again
     assert fit(config, str(path)) == 0
+
+
+def test_a_new_run_starts_from_another(straight, tiny_config, tmp_path, capsys):
+    """From its best step, parameters and average alike; resumed without it."""
+    source = shutil.copytree(straight, tmp_path / "source")
+    run = RunFolder(source)
+    step = run.ensemble(1)[0]
+    config = tiny_config(init_from=str(source), epochs=1)
+    path = tmp_path / "run"
+    assert fit(config, str(path)) == 0
+    assert f"starts from {source}, step {step}\n" in capsys.readouterr().out
+    (row,) = rows(path, "start")
+    assert row["init_from"]["sha256"] == run.checkpoints.digest(step)
+    assert losses(path)[0] != losses(straight)[0]
+    shutil.rmtree(source)
+    assert fit(config, str(path)) == 0
+    assert [row["init_from"] is None for row in rows(path, "start")] == [False, True]
+    said = f"init_from was '{source}', is ''"
+    with pytest.raises(InputError, match=said):
+        fit(tiny_config(epochs=1), str(path))
+
+
+def test_the_first_step_starts_from_the_others_values(straight, tiny_config, tmp_path):
+    config = tiny_config(init_from=str(straight))
+    start = open_start(config, tmp_path / "run")
+    folder, cases, _ = setup.open_run(config, tmp_path / "run")
+    job = module.prepare(config, folder, cases)
+    _, state = module._start(job, False, start)
+    run = RunFolder(straight)
+    best = run.checkpoints.digest(run.ensemble(1)[0])
+    assert digest(state.variables) == best  # the average
+    assert digest({"params": state.params, "batch_stats": state.batch_stats}) == best
+    assert int(state.step) == 0 and start.synthetic and folder.synthetic
+
+
+def test_a_start_of_unknown_cts_makes_a_run_not_synthetic(tiny_config, tmp_path):
+    folder, cases, _ = setup.open_run(tiny_config(), tmp_path / "run", None)
+    assert cases.synthetic and not folder.synthetic
+
+
+def test_a_start_that_does_not_fit_leaves_nothing(straight, tiny_config, tmp_path):
+    config = tiny_config(init_from=str(straight), **{"model.width": 4})
+    with pytest.raises(InputError, match=r"model\.width is 2 there, 4 in the config"):
+        fit(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_phase_2_refuses_what_is_no_phase_1(straight, tiny_config, tmp_path):

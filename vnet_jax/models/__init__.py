@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -9,7 +11,7 @@ from flax import linen as nn
 from vnet_jax.models.cascade import Cascade
 from vnet_jax.models.vnet import VARIANTS, VNet
 
-__all__ = ["VARIANTS", "Cascade", "VNet", "build"]
+__all__ = ["VARIANTS", "Cascade", "VNet", "build", "network_of"]
 
 CHOICES = {
     "variant": tuple(VARIANTS),
@@ -91,3 +93,22 @@ def build(
     if not cascade:
         return VNet(**common)
     return Cascade(summation=summation, stop_gradient=stop_gradient, **common)
+
+
+def network_of(model: Mapping) -> dict:
+    """What decides the arrays of a network, with the variant's own choices by name.
+
+    Args:
+        model: `build`'s arguments, those of a config's `model`.
+
+    Returns:
+        {"cascade", "variant", "width", "classes", "norm", "activation"}: two networks
+        for which they are equal have variables of the same names and shapes.
+    """
+    own = VARIANTS[model["variant"]]
+    choices = {
+        name: getattr(own, name) if model[name] == "variant" else model[name]
+        for name in ("norm", "activation")
+    }
+    plain = ("cascade", "variant", "width", "classes")
+    return {name: model[name] for name in plain} | choices

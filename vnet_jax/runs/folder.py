@@ -45,6 +45,10 @@ FREE = frozenset(
     }
 )
 
+#: Fields younger than some run folders, with the value that means what was before. They
+#: say how a run came about, not what it is, and are no part of its identity.
+YOUNGER = {"init_from": ""}
+
 CLASS_NAMES = ("background", "kidney", "tumour")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -90,7 +94,7 @@ class RunFolder:
 
     @property
     def synthetic(self) -> bool:
-        """True where every training case was a synthetic CT."""
+        """True where every training case was a synthetic CT; False where unknown."""
         return bool(self.model["synthetic"])
 
     def ensemble(self, members: int | None = None) -> list[int]:
@@ -125,6 +129,7 @@ class RunFolder:
         """
         steps = self.ensemble(members)
         config = {k: v for k, v in _flat(self.config).items() if k not in FREE}
+        config = {k: v for k, v in config.items() if k not in YOUNGER}
         parts = [json.dumps(config, sort_keys=True)]
         parts += [self.checkpoints.digest(step) for step in steps]
         return {
@@ -145,8 +150,9 @@ def create(
     config: ml_collections.ConfigDict,
     splits: Splits,
     *,
-    synthetic: bool,
+    synthetic: bool | None,
     refused: Sequence[str] = (),
+    converted_from: Mapping | None = None,
 ) -> RunFolder:
     """Starts a run folder; config.json comes last, so a half started one is none.
 
@@ -154,8 +160,9 @@ def create(
         path: the folder, made when missing.
         config: the config; `configs/phase1.py` states the fields.
         splits: the cases.
-        synthetic: whether every training case is a synthetic CT.
+        synthetic: whether every training case is a synthetic CT; None where unknown.
         refused: why cases were left out, a line each.
+        converted_from: of a run that was not trained here, where its weights are from.
 
     Returns:
         The folder.
@@ -176,6 +183,9 @@ def create(
         "refused": list(refused),
         "versions": versions(),
     }
+    if converted_from is not None:
+        unknown = {"training_cases": None, "validation_cases": None}
+        facts |= {**unknown, "converted_from": dict(converted_from)}
     write_json(path / "model.json", facts)
     write_json(path / "config.json", config.to_dict())
     return RunFolder(path)
@@ -192,10 +202,17 @@ def resume(path, config: ml_collections.ConfigDict) -> tuple[RunFolder, dict]:
         The folder, its config that of now, and {"key": [then, now]} of the changes.
 
     Raises:
-        InputError: a change of the model, the data or the schedule.
+        InputError: a change of the model, the data or the schedule, or a run that was
+            converted from a file of weights.
     """
     folder = RunFolder(path)
-    then, now = _flat(folder.config), _flat(config)
+    if "converted_from" in folder.model:
+        raise InputError(
+            folder.path,
+            "converted from a file of weights, without the optimiser's memory",
+            f"train from it into another --workdir with --config.init_from={path}",
+        )
+    then, now = YOUNGER | _flat(folder.config), YOUNGER | _flat(config)
     changed = {
         key: [then.get(key), now.get(key)]
         for key in sorted(then.keys() | now.keys())
@@ -205,7 +222,7 @@ def resume(path, config: ml_collections.ConfigDict) -> tuple[RunFolder, dict]:
         raise InputError(
             folder.path,
             "this run was started with another config: "
-            + "; ".join(f"{k} was {a}, is {b}" for k, (a, b) in refused.items()),
+            + "; ".join(f"{k} was {a!r}, is {b!r}" for k, (a, b) in refused.items()),
             "pass the same config, or another --workdir to start anew",
         )
     if changed:

@@ -20,6 +20,7 @@ from vnet_jax.runs.folder import RunFolder
 from vnet_jax.runs.log import RunLog, cut_back, read_log
 from vnet_jax.training import setup
 from vnet_jax.training.cases import RunCases
+from vnet_jax.training.initial import Start, open_start, started
 from vnet_jax.training.interrupt import Interruption
 from vnet_jax.training.programs import Programs, programs
 from vnet_jax.training.report import StepReports
@@ -86,12 +87,15 @@ def fit(
         Diverged: the loss is not finite any more.
     """
     setup.check(config)
-    folder, cases, changed = setup.open_run(config, Path(workdir))
+    start = open_start(config, workdir)
+    seen = start.synthetic if start else True
+    folder, cases, changed = setup.open_run(config, Path(workdir), seen)
     job = prepare(config, folder, cases)
     with folder.checkpoints, Interruption() as stop:
-        step, state = _start(job, strict_resume)
+        step, state = _start(job, strict_resume, start)
         with RunLog(folder.path, step) as log:
-            _log_start(job, log, step, changed)
+            _log_start(job, log, step, changed, start)
+            del start  # its values are on the devices now
             _loop(job, log, step, state, stop)
     _tell_end(job, stop)
     return stop.exit_status or (2 if cases.refused else 0)
@@ -136,7 +140,9 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
     )
 
 
-def _start(job: Job, strict: bool) -> tuple[int, TrainState]:
+def _start(
+    job: Job, strict: bool, start: Start | None = None
+) -> tuple[int, TrainState]:
     """The state to go on from, and a log that ends where it does."""
     # "rbg" for the initial values alone: its program compiles in a fifth of the time of
     # the default's, which is unrolled for each of a cascade's 74 kernels.
@@ -144,17 +150,21 @@ def _start(job: Job, strict: bool) -> tuple[int, TrainState]:
     saved = job.folder.checkpoints
     if not saved.steps():
         cut_back(job.folder.path, 0, validated=False)
-        return 0, job.on_devices.init(key)
+        state = job.on_devices.init(key)
+        return 0, job.on_devices.place(started(state, start)) if start else state
     abstract = jax.eval_shape(job.on_devices.init, key)
     step, state = saved.restore_latest(abstract, strict=strict, warn=_say)
     cut_back(job.folder.path, step, validated=step in saved.scores())
     return step, job.on_devices.place(state)
 
 
-def _log_start(job: Job, log: RunLog, step: int, changed: dict) -> None:
+def _log_start(
+    job: Job, log: RunLog, step: int, changed: dict, start: Start | None
+) -> None:
     log.write(
         "start",
         step,
+        init_from=start and start.facts(),
         changed=changed,
         devices=job.plan.devices,
         batch=str(job.plan),
@@ -163,6 +173,8 @@ def _log_start(job: Job, log: RunLog, step: int, changed: dict) -> None:
     )
     cases = f"{len(job.cases.train)} cases train, {len(job.cases.validation)} validate"
     _say(f"{job.folder.path}: step {step} of {job.last_step}, {cases}, {job.plan}")
+    if start:
+        _say(str(start))
     for error in job.cases.refused:
         _say(f"left out: {error}")
     for key, (then, now) in changed.items():

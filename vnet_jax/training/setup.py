@@ -90,12 +90,16 @@ def module_of(config) -> nn.Module:
         ) from None
 
 
-def open_run(config, workdir: Path) -> tuple[RunFolder, RunCases, dict]:
+def open_run(
+    config, workdir: Path, synthetic: bool | None = True
+) -> tuple[RunFolder, RunCases, dict]:
     """Starts a run folder, or opens the one that is there.
 
     Args:
         config: as in `configs/phase1.py`.
         workdir: the run folder.
+        synthetic: whether the weights that a new run starts from, where there are some,
+            have seen synthetic CTs alone; None where unknown.
 
     Returns:
         The folder, its cases, and what changed in the config since its start.
@@ -116,7 +120,7 @@ def open_run(config, workdir: Path) -> tuple[RunFolder, RunCases, dict]:
         workdir,
         config,
         cases.splits,
-        synthetic=cases.synthetic,
+        synthetic=cases.synthetic and synthetic,
         refused=[str(error) for error in cases.refused],
     )
     return folder, cases, {}
