@@ -154,8 +154,8 @@ def step(quick_jit):
     return functools.cache(functools.partial(make_step, quick_jit))
 
 
-def make_step(jit, remat=False):
-    module = build(cascade=False, width=4, remat=remat)
+def make_step(jit, remat=False, dtype="float32"):
+    module = build(cascade=False, width=4, remat=remat, dtype=dtype)
 
     def loss(params, others, key, index):
         logits, new = module.apply(
@@ -187,17 +187,40 @@ def test_jit_equals_eager(filled):
 
 
 def test_remat_changes_no_parameter_and_no_gradient(filled, step):
+    """In float64: one value a channel at the deepest level leaves rounding to float32."""
     plain, less = (build(cascade=True, width=4, remat=r) for r in (False, True))
     assert abstract(plain) == abstract(less)
     variables = filled(build(cascade=False, width=4), (2, 16, 16, 16, 1))
-    (loss, new), grads = step()(variables)
-    (loss2, new2), grads2 = step(remat=True)(variables)
-    assert loss2 == pytest.approx(float(loss), rel=1e-6)
+    with jax.enable_x64(True):
+        variables = jax.tree.map(lambda a: a.astype(jnp.float64), variables)
+        (loss, new), grads = step(dtype="float64")(variables)
+        (loss2, new2), grads2 = step(remat=True, dtype="float64")(variables)
+    assert loss2 == pytest.approx(float(loss), rel=1e-12)
     jax.tree.map(close, (new2, grads2), (new, grads))
 
 
 def close(a, b):
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * np.abs(b).max() + 1e-6)
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * np.abs(b).max() + 1e-12)
+
+
+def test_remat_recomputes_no_convolution():
+    """The convolutions of a gradient, counted in what is traced: two for each one."""
+
+    def convolutions(remat):
+        module = build(
+            cascade=False, width=4, remat=remat, spatially_sharded=True, dropout=0.0
+        )
+        variables = jax.eval_shape(module.init, KEY, image())
+
+        def loss(params, x):
+            variables = {"params": params}
+            out, _ = module.apply(variables, x, True, mutable=["batch_stats"])
+            return out[0].sum()
+
+        step = jax.jit(jax.grad(loss)).lower(variables["params"], image())
+        return step.compile().as_text().count(" convolution(")
+
+    assert convolutions(True) == convolutions(False) > 0
 
 
 def test_training_uses_dropout_and_moves_the_running_averages(filled, step):

@@ -18,6 +18,15 @@ def test_the_first_signal_is_noted(number, status):
     assert signal.getsignal(number) is before
 
 
+@pytest.fixture
+def ctrl_c_raises():
+    """As in a terminal; a shell's background jobs start with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_the_second_ctrl_c_acts_at_once():
     with pytest.raises(KeyboardInterrupt), Interruption() as stop:
         signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,188 @@
+"""Convolutions along depth with 2.5 times fewer multiplications (Winograd 1980).
+
+A kernel of 5 slices gives 4 output slices from 8 input slices: 20 two-dimensional
+convolutions. By Toom and Cook's interpolation 8 suffice. With polynomials d(s) of the
+input and g(s) of the kernel, each known by its values at the 8 points 0, +-1, +-2,
++-1/2 and infinity, the 4 outputs are sums of the 8 products of the values:
+
+    y = A^T [(G g) * (B^T d)]          (Lavin and Gray 2016, equation 5)
+
+where * is a 2-D convolution here. The sums cost a few additions a voxel. In float32
+the result is off by about as much as a direct sum's: these points keep it so.
+
+What convolves two-dimensionally is the caller's: oneDNN's or XLA's own convolution.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+KERNEL = 5  # slices
+TILE = 4  # output slices of a tile
+POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))  # and infinity
+NARROW = 16  # channels below which the sums cost more than they save
+FEW_VOXELS = 2048  # below, transforming the kernel costs more than it saves
+CHUNK_BYTES = 64 << 20  # of the transformed input and output at a time
+
+#: (N, T, H, W, C), (1, kh, kw, C, O) -> (N, T, H, W, O): each slice, zero-padded
+Convolve = Callable[[jax.Array, jax.Array], jax.Array]
+#: (N, T, H, W, C), (N, T, H, W, O) -> (1, kh, kw, C, O): the kernel's gradient
+KernelGradient = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def suits(image_shape: Sequence[int], kernel_shape: Sequence[int]) -> bool:
+    """Whether these sums are worth it: (N, D, H, W, C) and (*k, C, O)."""
+    return (
+        kernel_shape[0] == KERNEL
+        and image_shape[1] >= TILE
+        and min(kernel_shape[-2:]) >= NARROW
+        and math.prod(image_shape[:-1]) >= FEW_VOXELS
+    )
+
+
+def convolve(x: jax.Array, w: jax.Array, planes: Convolve) -> jax.Array:
+    """Same-padded convolution, a few tiles of slices at a time.
+
+    Args:
+        x: (N, D, H, W, C) float32.
+        w: (5, kh, kw, C, O) float32.
+        planes: the 2-D convolution.
+
+    Returns:
+        (N, D, H, W, O) float32.
+    """
+    values = jnp.einsum("pk,khwio->phwio", _matrices()[1].astype(x.dtype), w)
+    tiles, at_once = _tiles(x.shape, max(w.shape[-2:]), x.dtype.itemsize)
+    rows = _rows(x, tiles, KERNEL // 2)  # (N, tiles + 1, 4, H, W, C)
+
+    def part(i):
+        d = _slices(lax.dynamic_slice_in_dim(rows, i * at_once, at_once + 1, 1))
+        products = [
+            planes(_sum(b, d), values[p : p + 1]) for p, b in enumerate(_matrices()[2])
+        ]
+        return jnp.stack([_sum(a, products) for a in _matrices()[0]], 2)
+
+    y = _each(part, tiles // at_once, at_once)  # (N, tiles, 4, H, W, O)
+    return y.reshape(x.shape[0], -1, *y.shape[3:])[:, : x.shape[1]]
+
+
+def kernel_gradient(x: jax.Array, g: jax.Array, planes: KernelGradient) -> jax.Array:
+    """Gradient of `convolve` with respect to its kernel.
+
+    The transpose of its formula: grad = G^T [(B^T d) * (A e)] with the slices e of g.
+
+    Args:
+        x: (N, D, H, W, C) float32 the input.
+        g: (N, D, H, W, O) float32 the gradient of the output.
+        planes: the same for 2-D convolutions, a sum over its slices.
+
+    Returns:
+        (5, kh, kw, C, O) float32.
+    """
+    most = max(x.shape[-1], g.shape[-1])
+    tiles, at_once = _tiles(x.shape, most, x.dtype.itemsize)
+    rows, ends = _rows(x, tiles, KERNEL // 2), _rows(g, tiles - 1, 0)
+
+    def part(i):
+        d = _slices(lax.dynamic_slice_in_dim(rows, i * at_once, at_once + 1, 1))
+        e = lax.dynamic_slice_in_dim(ends, i * at_once, at_once, 1)
+        e = [e[:, :, q] for q in range(TILE)]
+        pairs = zip(_matrices()[2], _matrices()[0].T, strict=True)
+        return jnp.concatenate([planes(_sum(b, d), _sum(a, e)) for b, a in pairs])
+
+    count = tiles // at_once
+    total = part(0)  # (8, kh, kw, C, O)
+    if count > 1:
+        total = lax.fori_loop(1, count, lambda i, t: t + part(i), total)
+    return jnp.einsum("pk,phwio->khwio", _matrices()[1].astype(x.dtype), total)
+
+
+def _each(part, count, at_once):
+    """The parts one after the other, side by side along axis 1."""
+    first = part(0)
+    if count == 1:
+        return first
+    shape = (first.shape[0], count * at_once, *first.shape[2:])
+    y = lax.dynamic_update_slice_in_dim(jnp.zeros(shape, first.dtype), first, 0, 1)
+
+    def write(i, y):
+        return lax.dynamic_update_slice_in_dim(y, part(i), i * at_once, 1)
+
+    return lax.fori_loop(1, count, write, y)
+
+
+def _tiles(shape: Sequence[int], channels: int, itemsize: int) -> tuple[int, int]:
+    """Tiles of 4 slices in all, and at a time; the former a multiple of the latter."""
+    batch, depth, height, width, _ = shape
+    tiles = math.ceil(depth / TILE)
+    points = TILE + KERNEL - 1
+    bytes_each = 2 * points * batch * height * width * channels * itemsize
+    at_once = max(1, min(tiles, CHUNK_BYTES // bytes_each))
+    count = math.ceil(tiles / at_once)
+    at_once = math.ceil(tiles / count)
+    return count * at_once, at_once
+
+
+def _rows(a: jax.Array, tiles: int, before: int) -> jax.Array:
+    """(N, D, ...) with zeros around -> (N, tiles + 1, 4, ...)."""
+    after = (tiles + 1) * TILE - a.shape[1] - before
+    a = jnp.pad(a, ((0, 0), (before, after), *((0, 0),) * (a.ndim - 2)))
+    return a.reshape(a.shape[0], tiles + 1, TILE, *a.shape[2:])
+
+
+def _slices(rows: jax.Array) -> list[jax.Array]:
+    """(N, T + 1, 4, ...) -> the 8 slices that each tile reads, (N, T, ...) each."""
+    low, high = rows[:, :-1], rows[:, 1:]
+    return [low[:, :, i] for i in range(TILE)] + [high[:, :, i] for i in range(TILE)]
+
+
+def _sum(weights: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
+    """The weighted sum, without the terms that are 0."""
+    terms = [a * float(w) for w, a in zip(weights, arrays, strict=True) if w]
+    return functools.reduce(jnp.add, terms)
+
+
+@functools.cache
+def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A^T (4, 8), G (8, 5) and B^T (8, 8), float64, from exact fractions."""
+    points = [Fraction(p) for p in POINTS]
+    others = [[q for q in points if q != p] for p in points]
+    scale = [
+        math.prod(p - q for q in rest) for p, rest in zip(points, others, strict=True)
+    ]
+    kernel = _powers(points, KERNEL)
+    kernel = [[v / s for v in row] for row, s in zip(kernel, [*scale, 1], strict=True)]
+    image = [_polynomial(rest) for rest in [*others, points]]
+    a, g, b = _powers(points, TILE), kernel, image
+    return tuple(
+        np.array(m, np.float64) for m in (list(zip(*a, strict=True)), g, _square(b))
+    )
+
+
+def _powers(points, count):
+    """Row p: 1, p, p^2, ...; the last row is infinity's, the highest power alone."""
+    last = [Fraction(0)] * (count - 1) + [Fraction(1)]
+    return [[p**i for i in range(count)] for p in points] + [last]
+
+
+def _polynomial(roots):
+    """Coefficients of prod (s - root), the constant first."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        shifted = [Fraction(0), *coefficients]
+        scaled = [*(root * c for c in coefficients), Fraction(0)]
+        coefficients = [a - b for a, b in zip(shifted, scaled, strict=True)]
+    return coefficients
+
+
+def _square(rows):
+    longest = max(map(len, rows))
+    return [[*row, *[Fraction(0)] * (longest - len(row))] for row in rows]
