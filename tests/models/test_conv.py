@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from vnet_jax.models import conv as conv_file
 from vnet_jax.models import onednn
-from vnet_jax.models.conv import conv, folded, native, which_form
+from vnet_jax.models.conv import conv, native, which_form
 
 
 def draw(*shapes, dtype=jnp.float32):
@@ -187,14 +187,26 @@ def test_bfloat16_runs_in_float32_where_the_cpu_cannot_multiply_it(fresh):
     np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))
 
 
-def test_folded_form_equals_the_native_one_with_gradients():
-    x, w = draw((2, 3, 4, 5, 3), (5, 3, 3, 3, 4))
-    for a, b in zip(
-        jax.vjp(folded, x, w)[1](folded(x, w)),
-        jax.vjp(native, x, w)[1](native(x, w)),
-        strict=True,
-    ):
-        close(a, b)
+@pytest.mark.parametrize(("size", "kernel", "inputs", "outputs"), SHAPES)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_planar_form_equals_the_native_one(fresh, dtype, size, kernel, inputs, outputs):
+    """The one that runs where jaxlib has no oneDNN, forced as a user can force it."""
+    fresh.setenv(conv_file.VARIABLE, "planar")
+    assert which_form(jnp.dtype(dtype).name).startswith("planar")
+    shapes = (2, *size, inputs), (*kernel, inputs, outputs), (2, *size, outputs)
+    x, w, g = draw(*shapes, dtype=dtype)
+
+    def both(form, x, w, g):
+        value, back = jax.vjp(form, x, w)
+        return value, *back(g)
+
+    got = jax.jit(lambda *a: both(conv, *a))(x, w, g)
+    wide = (a.astype(jnp.float32) for a in (x, w, g))
+    tolerance = 5e-6 if dtype == jnp.float32 else 1e-2
+    exact = jax.jit(lambda *a: both(native, *a))(*wide)
+    for a, b in zip(got, exact, strict=True):
+        assert a.dtype == dtype
+        close(a.astype(jnp.float32), b, tolerance)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +222,7 @@ def test_a_library_that_fails_its_test_is_not_used(fresh, caplog, broken, reason
     conv_file._errors.clear_cache()
     try:
         with caplog.at_level(logging.INFO, logger="absl"):
-            assert which_form() == which_form() == "folded"
+            assert which_form() == which_form() == "planar"
     finally:
         conv_file._errors.clear_cache()
     assert len(caplog.records) == 1 and reason in caplog.text
@@ -223,6 +235,9 @@ def test_the_variable_overrules_the_choice(fresh):
     assert which_form() == "native"
     x, w = draw((1, 4, 4, 4, 2), (3, 3, 3, 2, 4))
     assert "onednn" not in jax.jit(lambda x: conv(x, w)).lower(x).as_text()
+    fresh.setenv(conv_file.VARIABLE, "planar")
+    assert which_form("bfloat16") == "planar in float32"
+    assert "onednn" not in jax.jit(lambda x: conv(x, w) + 1).lower(x).as_text()
     fresh.setenv(conv_file.VARIABLE, "onednn")
     fresh.setattr(conv_file, "_self_test", lambda dtype: "it is not there")
     with pytest.raises(ValueError, match="it is not there"):

@@ -187,7 +187,7 @@ def test_jit_equals_eager(filled):
 
 
 def test_remat_changes_no_parameter_and_no_gradient(filled, step):
-    """In float64: one value a channel at the deepest level leaves rounding to float32."""
+    """In float64: of one value a channel at the deepest level, float32 keeps little."""
     plain, less = (build(cascade=True, width=4, remat=r) for r in (False, True))
     assert abstract(plain) == abstract(less)
     variables = filled(build(cascade=False, width=4), (2, 16, 16, 16, 1))

@@ -2,15 +2,17 @@
 
 On GPU and TPU, and wherever a spatial axis is cut over devices, XLA's own ("native").
 On a CPU the oneDNN inside jaxlib ("onednn") where it is there and passes a self-test,
-else a 2-D convolution with the depth offsets folded into channels ("folded"). The
-environment variable VNET_JAX_CONV = auto, native or onednn overrules the choice.
+else XLA's 2-D ones ("planar"), both by `winograd` where it pays. The environment
+variable VNET_JAX_CONV = auto, native, planar or onednn overrules the choice.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +21,12 @@ from absl import logging
 from jax import lax
 
 from vnet_jax.models import onednn
+from vnet_jax.models.xla import native, native_gradient, planar, planar_gradient
 
 VARIABLE = "VNET_JAX_CONV"
+WORDS = ("auto", "native", "planar", "onednn")
+IN_FLOAT32 = " in float32"
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}  # of the largest value
-FOLDED_BYTES = 1 << 30  # above, the folded copies cost more memory than they are worth
 
 
 def conv(x: jax.Array, w: jax.Array, *, spatially_sharded: bool = False) -> jax.Array:
@@ -47,19 +51,18 @@ def conv(x: jax.Array, w: jax.Array, *, spatially_sharded: bool = False) -> jax.
     form = "native" if spatially_sharded or x.ndim != 5 else _form(x.dtype)
     if form == "native":
         return native(x, w)
-    if form == "folded":
-        return lax.platform_dependent(x, w, cpu=folded, default=native)
-    if form == "onednn in float32":
-        return _fast(x.astype(jnp.float32), w.astype(jnp.float32)).astype(x.dtype)
-    return _fast(x, w)
+    if form.endswith(IN_FLOAT32):
+        wide = _fast(x.astype(jnp.float32), w.astype(jnp.float32), form.split()[0])
+        return wide.astype(x.dtype)
+    return _fast(x, w, form)
 
 
 def which_form(dtype: str = "float32") -> str:
     """The form that `conv` takes on this process's default device.
 
     Returns:
-        "native", "folded", "onednn", or, for bfloat16 on a CPU that cannot multiply it,
-        "onednn in float32".
+        "native", "planar", "onednn", or, for bfloat16 on a CPU that cannot multiply it,
+        "onednn in float32" or "planar in float32".
 
     Raises:
         ValueError: VNET_JAX_CONV holds another word.
@@ -79,82 +82,68 @@ def quick_dtype() -> str:
     return "bfloat16" if quick else "float32"
 
 
-def native(x: jax.Array, w: jax.Array) -> jax.Array:
-    """XLA's own convolution; arguments as for `conv`."""
-    letters = "DHW"[5 - x.ndim :]
-    return lax.conv_general_dilated(
-        x,
-        w,
-        (1,) * len(letters),
-        [(k // 2, k // 2) for k in w.shape[:-2]],
-        dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
-    )
+class _Fast(NamedTuple):
+    """What runs on a CPU: the convolution, and its kernel's gradient (x, g, k)."""
+
+    forward: Callable
+    kernel_gradient: Callable
 
 
-def folded(x: jax.Array, w: jax.Array) -> jax.Array:
-    """One 2-D convolution, the depth offsets side by side as channels; 3-D only.
-
-    XLA's 2-D convolution is several times faster than its 3-D one on a CPU.
-    """
-    k, *_, outputs = w.shape
-    if x.size * x.dtype.itemsize * k > FOLDED_BYTES:
-        return native(x, w)
-    batch, depth, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (0, 0), (0, 0), (0, 0)))
-    stack = jnp.concatenate([padded[:, i : i + depth] for i in range(k)], -1)
-    kernel = jnp.moveaxis(w, 0, 2).reshape(*w.shape[1:3], -1, outputs)
-    y = native(stack.reshape(batch * depth, height, width, -1), kernel)
-    return y.reshape(*x.shape[:-1], outputs)
+FAST = {
+    "onednn": _Fast(onednn.forward, onednn.kernel_gradient),
+    "planar": _Fast(planar, planar_gradient),
+}
 
 
-@jax.custom_vjp
-def _fast(x, w):
-    """OneDNN on a CPU, native elsewhere: decided when it is lowered for a platform."""
-    return _forward(x, w)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _fast(x, w, form: str):
+    """`form` on a CPU, native elsewhere: decided when it is lowered for a platform."""
+    return _forward(form)(x, w)
 
 
-def _fast_forward(x, w):
-    return _forward(x, w), (x, w)
+def _fast_forward(x, w, form):
+    return _forward(form)(x, w), (x, w)
 
 
-def _fast_backward(kept, g):
+def _fast_backward(form, kept, g):
     x, w = kept
     swapped = jnp.flip(w, (0, 1, 2)).swapaxes(3, 4)  # (*k, O, C)
-    return _fast(g, swapped), _kernel_gradient(x, g, w.shape[:3])
+    return _fast(g, swapped, form), _kernel_gradient(form, w.shape[:3])(x, g)
 
 
 _fast.defvjp(_fast_forward, _fast_backward)
 
 
-@jax.custom_batching.custom_vmap
-def _forward(x, w):
-    return lax.platform_dependent(x, w, cpu=onednn.forward, default=native)
+@functools.cache
+def _forward(form: str):
+    @jax.custom_batching.custom_vmap
+    def forward(x, w):
+        return lax.platform_dependent(x, w, cpu=FAST[form].forward, default=native)
+
+    @forward.def_vmap
+    def _mapped(size, mapped, x, w):
+        """More samples where only `x` is mapped, else one call after the other."""
+        if not mapped[1]:
+            y = forward(x.reshape(-1, *x.shape[2:]), w)
+            return y.reshape(size, -1, *y.shape[1:]), True
+        return _one_by_one(forward, size, mapped, x, w), True
+
+    return forward
 
 
-@_forward.def_vmap
-def _forward_mapped(size, mapped, x, w):
-    """More samples where only `x` is mapped, else one call after the other."""
-    if not mapped[1]:
-        y = _forward(x.reshape(-1, *x.shape[2:]), w)
-        return y.reshape(size, -1, *y.shape[1:]), True
-    return _one_by_one(_forward, size, mapped, x, w), True
-
-
-def _kernel_gradient(x, g, k):
-    def native_gradient(x, g):
-        w = jnp.zeros((*k, x.shape[-1], g.shape[-1]), x.dtype)
-        return jax.vjp(lambda w: native(x, w), w)[1](g)[0]
-
+@functools.cache
+def _kernel_gradient(form: str, k: tuple[int, int, int]):
     @jax.custom_batching.custom_vmap
     def gradient(x, g):
-        fast = functools.partial(onednn.kernel_gradient, k=k)
-        return lax.platform_dependent(x, g, cpu=fast, default=native_gradient)
+        fast = functools.partial(FAST[form].kernel_gradient, k=k)
+        by_native = functools.partial(native_gradient, k=k)
+        return lax.platform_dependent(x, g, cpu=fast, default=by_native)
 
     @gradient.def_vmap
     def _mapped(size, mapped, x, g):
         return _one_by_one(gradient, size, mapped, x, g), True
 
-    return gradient(x, g)
+    return gradient
 
 
 def _one_by_one(f, size, mapped, *arrays):
@@ -183,8 +172,8 @@ def _check(x, w):
 def _form(dtype) -> str:
     """The form on a CPU."""
     asked = os.environ.get(VARIABLE, "auto")
-    if asked not in ("auto", "native", "onednn"):
-        raise ValueError(f"{VARIABLE} is {asked!r}, not auto, native or onednn")
+    if asked not in WORDS:
+        raise ValueError(f"{VARIABLE} is {asked!r}, not one of {', '.join(WORDS)}")
     if asked == "native" or dtype not in (jnp.float32, jnp.bfloat16):
         return "native"
     return _choose(jnp.dtype(dtype).name, asked)
@@ -194,14 +183,15 @@ def _form(dtype) -> str:
 def _choose(dtype: str, asked: str) -> str:
     """Decide once a process, and say so in one line of the log."""
     why = ""
-    if dtype == "bfloat16" and not _multiplies_bfloat16():
-        form, why = "onednn in float32", "the CPU has no AVX512_BF16"
-        if _choose("float32", asked) != "onednn":
-            form = "folded"
+    if asked == "planar":
+        form, why = "planar" + IN_FLOAT32 * (dtype == "bfloat16"), f"{VARIABLE} is set"
+    elif dtype == "bfloat16" and not _multiplies_bfloat16():
+        form = _choose("float32", asked) + IN_FLOAT32
+        why = "the CPU has no AVX512_BF16"
     else:
         why = _self_test(dtype)
-        form = "folded" if why else "onednn"
-    if asked == "onednn" and form == "folded":
+        form = "planar" + IN_FLOAT32 * (dtype == "bfloat16") if why else "onednn"
+    if asked == "onednn" and form.startswith("planar"):
         raise ValueError(f"{VARIABLE} is onednn, but {why}")
     logging.info("%s convolutions on a CPU: %s %s", dtype, form, f"({why})" * bool(why))
     return form

@@ -18,6 +18,7 @@ own samples, and the kernel's gradient is summed over the devices.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 
@@ -26,6 +27,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
+
+from vnet_jax.models import winograd
 
 TARGET = "__onednn$convolution"
 LANES = 16  # float32 in an AVX-512 register: oneDNN pads output channels to this
@@ -99,8 +102,14 @@ def same(kernel_shape: tuple[int, ...]) -> Padding:
 
 def convolve(x: jax.Array, w: jax.Array) -> jax.Array:
     """Same-padded convolution: x (N, D, H, W, C), w (*k, C, O) -> (N, D, H, W, O)."""
+    if x.dtype == jnp.float32 and winograd.suits(x.shape, w.shape):
+        return winograd.convolve(x, w, _directly)
     if _folds_outputs(w.shape):
         return _convolve_few_outputs(x, w)
+    return _directly(x, w)
+
+
+def _directly(x, w):
     return call(x, w, same(w.shape[:3]))
 
 
@@ -133,6 +142,24 @@ def _convolve_few_outputs(x, w):
 def weight_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.Array:
     """Gradient of a same-padded convolution with respect to its kernel.
 
+    Args:
+        x: (N, D, H, W, C) the input.
+        g: (N, D, H, W, O) the gradient of the output.
+        k: the kernel's spatial sizes, odd.
+
+    Returns:
+        (*k, C, O), the dtype of `x`, summed in float32.
+    """
+    shape = (*k, x.shape[-1], g.shape[-1])
+    if x.dtype == jnp.float32 and winograd.suits(x.shape, shape):
+        planes = functools.partial(_weight_gradient, k=(1, *k[1:]))
+        return winograd.kernel_gradient(x, g, planes)
+    return _weight_gradient(x, g, k)
+
+
+def _weight_gradient(x, g, k):
+    """By slabs.
+
     With x padded by k // 2 it is
 
         grad[a, b, c, i, o] = sum over n, d, h, w of
@@ -149,14 +176,6 @@ def weight_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.
     that stay in cache: 4 x 4 x 96 voxels, 3 MB, for 32 channels at 32 x 64 x 96. Small
     volumes are one slab; there g stays unshifted and b is an output position as a is,
     so that the result, up to 33 MB, comes out in its final order.
-
-    Args:
-        x: (N, D, H, W, C) the input.
-        g: (N, D, H, W, O) the gradient of the output.
-        k: the kernel's spatial sizes, odd.
-
-    Returns:
-        (*k, C, O), the dtype of `x`, summed in float32.
     """
     slab = _slab_shape(g.shape, x.shape[-1], x.dtype.itemsize, k)
     counts = [math.ceil(n / s) for n, s in zip(g.shape, slab, strict=False)]

@@ -7,8 +7,9 @@ input and g(s) of the kernel, each known by its values at the 8 points 0, +-1, +
 
     y = A^T [(G g) * (B^T d)]          (Lavin and Gray 2016, equation 5)
 
-where * is a 2-D convolution here. The sums cost a few additions a voxel. In float32
-the result is off by about as much as a direct sum's: these points keep it so.
+where * is a 2-D convolution here. The sums cost a few additions a voxel, and a digit:
+in float32 the result is within 1e-5 of the largest value, a direct sum's within 2e-6.
+Of 680 triples of points (+-a, +-b, +-c) these have the smallest error.
 
 What convolves two-dimensionally is the caller's: oneDNN's or XLA's own convolution.
 """
@@ -59,15 +60,14 @@ def convolve(x: jax.Array, w: jax.Array, planes: Convolve) -> jax.Array:
     Returns:
         (N, D, H, W, O) float32.
     """
-    values = jnp.einsum("pk,khwio->phwio", _matrices()[1].astype(x.dtype), w)
+    values = [_sum(g, list(w))[None] for g in _matrices()[1]]  # 8 of (1, kh, kw, C, O)
     tiles, at_once = _tiles(x.shape, max(w.shape[-2:]), x.dtype.itemsize)
     rows = _rows(x, tiles, KERNEL // 2)  # (N, tiles + 1, 4, H, W, C)
 
     def part(i):
         d = _slices(lax.dynamic_slice_in_dim(rows, i * at_once, at_once + 1, 1))
-        products = [
-            planes(_sum(b, d), values[p : p + 1]) for p, b in enumerate(_matrices()[2])
-        ]
+        pairs = zip(_matrices()[2], values, strict=True)
+        products = [planes(_sum(b, d), value) for b, value in pairs]
         return jnp.stack([_sum(a, products) for a in _matrices()[0]], 2)
 
     y = _each(part, tiles // at_once, at_once)  # (N, tiles, 4, H, W, O)
@@ -102,7 +102,7 @@ def kernel_gradient(x: jax.Array, g: jax.Array, planes: KernelGradient) -> jax.A
     total = part(0)  # (8, kh, kw, C, O)
     if count > 1:
         total = lax.fori_loop(1, count, lambda i, t: t + part(i), total)
-    return jnp.einsum("pk,phwio->khwio", _matrices()[1].astype(x.dtype), total)
+    return jnp.stack([_sum(g, list(total)) for g in _matrices()[1].T])
 
 
 def _each(part, count, at_once):

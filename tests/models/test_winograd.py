@@ -1,0 +1,90 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vnet_jax.models import winograd, xla
+from vnet_jax.models.onednn import convolve, weight_gradient
+
+SUITS = [  # (N, D, H, W), inputs, outputs: at least 16 channels and 2048 voxels
+    ((1, 8, 16, 16), 16, 16),
+    ((2, 5, 12, 18), 16, 32),  # a depth that is no multiple of 4
+    ((1, 19, 9, 13), 32, 16),  # odd everywhere
+]
+
+
+def draw(*shapes):
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.standard_normal(s), jnp.float32) for s in shapes]
+
+
+def close(a, b, tolerance=2e-5):
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    assert a.shape == b.shape and np.abs(b).max() > 0
+    assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+
+
+def exact(x, w, g):
+    """Value and kernel gradient of XLA's own convolution, in float64."""
+    with jax.enable_x64(True):
+        x, w, g = (a.astype(jnp.float64) for a in (x, w, g))
+        value, back = jax.jit(lambda x, w: jax.vjp(xla.native, x, w))(x, w)
+        return np.asarray(value), np.asarray(back(g)[1])
+
+
+def test_matrices_give_the_four_outputs_of_a_tile():
+    a, g, b = winograd._matrices()
+    rng = np.random.default_rng(1)
+    kernel, image = rng.standard_normal(5), rng.standard_normal(8)
+    expected = np.correlate(image, kernel, "valid")
+    np.testing.assert_allclose(a @ ((g @ kernel) * (b @ image)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 64 << 20])
+@pytest.mark.parametrize(("size", "inputs", "outputs"), SUITS)
+def test_both_forms_equal_the_definition(
+    monkeypatch, chunk_bytes, size, inputs, outputs
+):
+    """To 2e-5 of the largest value, in one go or tile by tile.
+
+    The sums before and after lose a digit: a direct sum is within 2e-6.
+    """
+    monkeypatch.setattr(winograd, "CHUNK_BYTES", chunk_bytes)
+    x, w, g = draw((*size, inputs), (5, 5, 5, inputs, outputs), (*size, outputs))
+    assert winograd.suits(x.shape, w.shape)
+    value, gradient = exact(x, w, g)
+    for forward, backward in (
+        (convolve, weight_gradient),
+        (xla.planar, xla.planar_gradient),
+    ):
+        close(jax.jit(lambda x, w, f=forward: f(x, w))(x, w), value)
+        close(jax.jit(functools.partial(backward, k=(5, 5, 5)))(x, g), gradient)
+
+
+@pytest.mark.parametrize(
+    ("image", "kernel"),
+    [
+        ((1, 8, 16, 16, 8), (5, 5, 5, 8, 32)),  # few channels
+        ((1, 8, 16, 16, 32), (5, 5, 5, 32, 3)),
+        ((1, 2, 32, 32, 16), (5, 5, 5, 16, 16)),  # no whole tile
+        ((1, 4, 8, 12, 256), (5, 5, 5, 256, 256)),  # a kernel larger than the image
+        ((1, 8, 16, 16, 16), (3, 5, 5, 16, 16)),
+    ],
+)
+def test_what_it_is_not_for(image, kernel):
+    assert not winograd.suits(image, kernel)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "tiles"),
+    [
+        ((1, 32, 64, 96, 16), 16, (8, 8)),  # 6 MB a tile: all at once
+        ((1, 80, 240, 384, 32), 32, (20, 1)),  # 189 MB a tile
+        ((1, 80, 120, 192, 32), 32, (21, 3)),  # 5 of 20 would fit: 7 times 3
+    ],
+)
+def test_a_few_tiles_at_a_time(shape, channels, tiles, monkeypatch):
+    monkeypatch.setattr(winograd, "CHUNK_BYTES", 150 << 20)
+    assert winograd._tiles(shape, channels, 4) == tiles
