@@ -71,7 +71,7 @@ TRAINED = {
 
 
 @pytest.fixture(scope="module", params=TRAINED)
-def both(request, quick_jit):
+def both(request):
     """(weights at the start, PyTorch's results, ours)."""
     make, channels, act, stops = TRAINED[request.param]
     net = make()
@@ -80,7 +80,7 @@ def both(request, quick_jit):
     kind = dict(summation="per_conv") if "per_conv" in request.param else {}
     with jax.enable_x64(True):
         module = our_module("cascade" in request.param, act, "float64").clone(**kind)
-        ours = values_jax.train(module, state, channels, stops, quick_jit)
+        ours = values_jax.train(module, state, channels, stops)
     return state, theirs, ours
 
 

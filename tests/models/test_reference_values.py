@@ -66,15 +66,15 @@ def compare(values, stored, kind, tolerance):
 
 
 @pytest.fixture(scope="module")
-def found(quick_jit):
+def found():
     """{name: (logits, training)} of our side, each computed once."""
     results = {}
     with jax.enable_x64(True):
         for name, channels, stops in CASES:
             module = module_of(name)
             state = drawn(module, channels)
-            logits = values_jax.forward(module, state, channels, quick_jit)
-            trained = values_jax.train(module, state, channels, stops, quick_jit)
+            logits = values_jax.forward(module, state, channels)
+            trained = values_jax.train(module, state, channels, stops)
             results[name] = (state, logits, trained)
     return results
 

@@ -20,8 +20,8 @@ import numpy as np
 from absl import logging
 from jax import lax
 
-from vnet_jax.models import onednn
-from vnet_jax.models.xla import native, native_gradient, planar, planar_gradient
+from vnet_jax.models import onednn, xla
+from vnet_jax.models.xla import native
 
 VARIABLE = "VNET_JAX_CONV"
 WORDS = ("auto", "native", "planar", "onednn")
@@ -61,8 +61,8 @@ def which_form(dtype: str = "float32") -> str:
     """The form that `conv` takes on this process's default device.
 
     Returns:
-        "native", "planar", "onednn", or, for bfloat16 on a CPU that cannot multiply it,
-        "onednn in float32" or "planar in float32".
+        "native", "planar", "onednn", for float64 on a CPU "product", for bfloat16
+        on one that cannot multiply it "onednn in float32" or "planar in float32".
 
     Raises:
         ValueError: VNET_JAX_CONV holds another word.
@@ -91,7 +91,8 @@ class _Fast(NamedTuple):
 
 FAST = {
     "onednn": _Fast(onednn.forward, onednn.kernel_gradient),
-    "planar": _Fast(planar, planar_gradient),
+    "planar": _Fast(xla.planar, xla.planar_gradient),
+    "product": _Fast(xla.product, xla.product_gradient),
 }
 
 
@@ -136,7 +137,7 @@ def _kernel_gradient(form: str, k: tuple[int, int, int]):
     @jax.custom_batching.custom_vmap
     def gradient(x, g):
         fast = functools.partial(FAST[form].kernel_gradient, k=k)
-        by_native = functools.partial(native_gradient, k=k)
+        by_native = functools.partial(xla.native_gradient, k=k)
         return lax.platform_dependent(x, g, cpu=fast, default=by_native)
 
     @gradient.def_vmap
@@ -174,6 +175,8 @@ def _form(dtype) -> str:
     asked = os.environ.get(VARIABLE, "auto")
     if asked not in WORDS:
         raise ValueError(f"{VARIABLE} is {asked!r}, not one of {', '.join(WORDS)}")
+    if asked != "native" and dtype == jnp.float64:
+        return "product"
     if asked == "native" or dtype not in (jnp.float32, jnp.bfloat16):
         return "native"
     return _choose(jnp.dtype(dtype).name, asked)
