@@ -101,6 +101,7 @@ def test_what_has_not_changed_is_skipped_and_what_has_is_done(
     assert redone() == []
     assert redone(overwrite=True) == [0, 1]
     assert redone(Segmenter(runs[0], [runs[1]], fast=True)) == [0, 1]
+    assert redone(Segmenter(runs[0], [runs[1]], dtype="float32")) == [0, 1]
     assert redone() == [0, 1]  # back again: other models than those that lie there
     assert redone(save_stages=True) == [0, 1]
     assert redone(save_stages=True) == []

@@ -151,6 +151,16 @@ CONFIG = ConfigDict(
 )
 
 
+def test_another_dtype_than_the_trained_one_is_used_and_rounds():
+    p = predict.from_config(CONFIG)
+    variables = random_variables(predict.models.build(**CONFIG.model), p.window)
+    image = volume((16, 32, 32))
+    ((exact, _),) = p.softmax(variables, image)
+    ((rough, _),) = predict.from_config(CONFIG, "bfloat16").softmax(variables, image)
+    assert rough.dtype == np.float32
+    assert 1e-5 < np.abs(rough - exact).max() < 0.1
+
+
 def test_from_config_builds_the_network_and_uses_running_averages():
     p = predict.from_config(CONFIG)
     assert (p.spacing_mm, p.downsample) == ((3.0, 1.5, 1.5), (1, 2, 2))

@@ -14,6 +14,7 @@ from vnet_jax.errors import InputError
 from vnet_jax.inference import roi
 from vnet_jax.inference.ensemble import Ensemble
 from vnet_jax.inference.segment import Segmenter, locate
+from vnet_jax.models.conv import quick_dtype
 from vnet_jax.scores.coverage import coverage
 from vnet_jax.scores.dice import kits19
 
@@ -257,6 +258,17 @@ def test_phase_1_and_fast_use_the_best_checkpoint_alone(runs):
     assert models["phase1"]["steps"] == [2]
     assert models["phase2"][0]["steps"] == [2]
     assert len(Segmenter(runs[0], [runs[1]]).models["phase2"][0]["steps"]) == 3
+
+
+def test_the_dtype_is_the_trained_one_unless_asked_otherwise(runs):
+    def computed_in(**dtype):
+        return Segmenter(runs[0], [runs[1]], **dtype).dtype
+
+    assert computed_in() is None
+    assert computed_in(dtype="bfloat16") == "bfloat16"
+    assert computed_in(dtype="auto") == quick_dtype()
+    with pytest.raises(ValueError, match="float16"):
+        computed_in(dtype="float16")
 
 
 def test_several_runs_are_averaged_by_member(runs, ct):

@@ -81,3 +81,31 @@ def test_a_device_is_chosen_by_name():
 def test_a_device_that_is_not_here_is_refused(name):
     with pytest.raises(InputError, match=r"choose from .*cpu"):
         sharding.use_device(name)
+
+
+@pytest.fixture
+def cache_dir(monkeypatch, tmp_path):
+    """The setting, put back afterwards; the user's cache folder is a fresh one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    yield lambda: jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_programs_for_a_gpu_are_kept_in_the_users_cache(
+    monkeypatch, tmp_path, cache_dir
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    jax.config.update("jax_compilation_cache_dir", None)
+    sharding.keep_compiled()
+    assert cache_dir() == str(tmp_path / "vnet_jax/compiled")
+    jax.config.update("jax_compilation_cache_dir", "elsewhere")
+    sharding.keep_compiled()
+    assert cache_dir() == "elsewhere"
+
+
+def test_programs_for_a_cpu_are_not_kept(monkeypatch, cache_dir):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    jax.config.update("jax_compilation_cache_dir", None)
+    sharding.keep_compiled()
+    assert cache_dir() is None

@@ -60,6 +60,7 @@ def main(argv: list[str]) -> int:
     jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys)
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
+    sharding.keep_compiled()
     segmenter = Segmenter(_phase1(), FLAGS.phase2, FLAGS.fast, FLAGS.dtype)
     failed = batch.run(
         jobs,

@@ -180,8 +180,9 @@ def from_config(config, dtype: str | None = None) -> Predictor:
     Returns:
         A predictor of the configured network, without variables.
     """
+    asked = {"dtype": dtype} if dtype else {}
     return Predictor(
-        models.build(**{**config.model, "dtype": dtype or config.model.dtype}),
+        models.build(**{**config.model, **asked}),
         spacing_mm=config.data.spacing_mm,
         downsample=config.data.downsample,
         window=config.sample.shape,

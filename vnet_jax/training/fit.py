@@ -109,6 +109,7 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
         folder: the run folder.
         cases: the cases.
     """
+    sharding.keep_compiled()
     plan = sharding.plan_batch(
         config.batch_size, config.device_batch, sharding.available_devices()
     )
