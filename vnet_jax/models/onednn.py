@@ -32,7 +32,12 @@ from vnet_jax.models import winograd
 
 TARGET = "__onednn$convolution"
 LANES = 16  # float32 in an AVX-512 register: oneDNN pads output channels to this
-SLAB_BYTES = 3 << 20  # of the weight gradient's shifted copies: stays in cache
+SLAB = (
+    4,
+    16,
+    96,
+)  # voxels that the weight gradient sums at a time: 2 MB of 16 channels
+WHOLE_BYTES = 4 << 20  # its shifted copy is made in one piece up to this size
 
 Padding = tuple[tuple[int, int], ...]
 
@@ -158,7 +163,7 @@ def weight_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.
 
 
 def _weight_gradient(x, g, k):
-    """By slabs.
+    """Slab by slab, the side with fewer channels shifted.
 
     With x padded by k // 2 it is
 
@@ -168,43 +173,38 @@ def _weight_gradient(x, g, k):
     The library sums over channels and over the kernel's offsets, so W becomes the
     channels and (D, H) the offsets of one large kernel, made of g:
 
-    - image: (d + kd - 1, h) voxels, then kw C values: x shifted by each c along W;
-    - kernel: (d, h), w channels in, kh O channels out: g shifted by each b along H;
-    - output: the kd positions a, (c, i) and (b, o).
+    - image: (d + kd - 1, h + kh - 1) voxels, then kw C values: x shifted by each c
+      along W; w channels in;
+    - kernel: (d, h), w channels in, O channels out;
+    - output: the kd x kh positions (a, b), then (c, i), then o.
 
-    Both shifted copies are kw and kh times their source, so the sum runs over slabs
-    that stay in cache: 4 x 4 x 96 voxels, 3 MB, for 32 channels at 32 x 64 x 96. Small
-    volumes are one slab; there g stays unshifted and b is an output position as a is,
-    so that the result, up to 33 MB, comes out in its final order.
+    With the roles of x and g exchanged every offset changes its sign. The shifted copy
+    is kw times its source, so the sum runs over slabs that stay in cache.
     """
-    slab = _slab_shape(g.shape, x.shape[-1], x.dtype.itemsize, k)
+    if g.shape[-1] < x.shape[-1]:
+        return jnp.flip(_weight_gradient(g, x, k), (0, 1, 2)).swapaxes(3, 4)
+    slab = _slab_shape(x.shape, x.dtype.itemsize, k)
     counts = [math.ceil(n / s) for n, s in zip(g.shape, slab, strict=False)]
     more = [c * s - n for c, s, n in zip(counts, slab, g.shape, strict=False)]
-    folds = k[1] if math.prod(counts) > 1 else 1  # shifts of g
-    px, pg = (0, k[1] // 2) if folds > 1 else (k[1] // 2, 0)
-    x = _pad(x, more, (0, k[0] // 2, px, k[2] // 2)).swapaxes(3, 4)  # (N, D, H, C, W)
-    g = _pad(g, more, (0, 0, pg, 0)).swapaxes(3, 4)  # (N, D, H, O, W)
+    x = _pad(x, more, (0, *(n // 2 for n in k))).swapaxes(3, 4)  # (N, D, H, C, W)
+    g = _pad(g, more, (0, 0, 0, 0)).swapaxes(3, 4)  # (N, D, H, O, W)
     n, d, h, w = slab
 
     def one(i):
         at = [j * s for j, s in zip(jnp.unravel_index(i, counts), slab, strict=True)]
-        # Row v of x meets row v - b + kh // 2 of g, v - b + kh - 1 of the padded g.
-        image = _rows(
-            x, at, [(0, c) for c in range(k[2])], (n, d + k[0] - 1, h + k[1] - folds, w)
-        )
-        kernel = _rows(g, at, [(b, 0) for b in reversed(range(folds))], slab)
+        image = _rows(x, at, range(k[2]), (n, d + k[0] - 1, h + k[1] - 1, w))
+        kernel = _rows(g, at, [0], slab)
         y = call(image[None], kernel[:, :, None], ((0, 0),) * 3, swapped=True)
         return y.astype(jnp.float32)
 
-    total = one(0)  # (1, kd, kh or 1, kw C, O or kh O)
+    total = one(0)  # (1, kd, kh, kw C, O)
     if math.prod(counts) > 1:
         total = lax.fori_loop(1, math.prod(counts), lambda i, t: t + one(i), total)
-    total = total.reshape(k[0], k[1] // folds, k[2], -1, folds, g.shape[3])
-    return total.transpose(0, 4, 1, 2, 3, 5).reshape(*k, -1, g.shape[3]).astype(x.dtype)
+    return total.reshape(*k, -1, g.shape[3]).astype(x.dtype)
 
 
 def _rows(a, at, shifts, size):
-    """Boxes of `a` (N, D, H, C, W), shifted along (H, W), as rows for the library.
+    """Boxes of `a` (N, D, H, C, W), shifted along W, as rows for the library.
 
     Each is cut out of the whole array. Cut out of a slab that was cut out before, XLA
     makes one loop of both that picks value by value: 15 to 40 times slower.
@@ -212,10 +212,10 @@ def _rows(a, at, shifts, size):
     Returns:
         (d, h, shifts x C, n w).
     """
-    (n, d, h, w), (n0, d0, h0, w0) = size, at
+    (n, d, h, w), (*start, w0) = size, at
     boxes = [
-        lax.dynamic_slice(a, (n0, d0, h0 + b, 0, w0 + c), (n, d, h, a.shape[3], w))
-        for b, c in shifts
+        lax.dynamic_slice(a, (*start, 0, w0 + c), (n, d, h, a.shape[3], w))
+        for c in shifts
     ]
     rows = jnp.moveaxis(jnp.concatenate(boxes, 3), 0, 3)  # (d, h, shifts C, n, w)
     return rows.reshape(d, h, -1, n * w)
@@ -227,20 +227,14 @@ def _pad(a, more, both):
     return jnp.pad(a, (*pads, (0, 0)))
 
 
-def _slab_shape(shape, inputs, itemsize, k):
-    """The slab (n, d, h, w): all that fits, else one sample, 4 planes, 96 columns."""
-    _, depth, height, width, outputs = shape
-
-    def bytes_of(n, d, h, w):
-        image = (d + k[0] - 1) * k[2] * inputs
-        return n * h * w * itemsize * (image + d * k[1] * outputs)
-
-    if bytes_of(*shape[:4]) <= 4 * SLAB_BYTES:
-        return shape[:4]
-    d, w = (even(n, most) for n, most in ((depth, 4), (width, 96)))
-    h = SLAB_BYTES // bytes_of(1, d, 1, w)
-    # A sum of 125 C O floats follows each slab: worth it from 1024 voxels on.
-    return 1, d, even(height, max(h, 1024 // (d * w), 1)), w
+def _slab_shape(shape, itemsize, k):
+    """The slab (n, d, h, w) of an image (N, D, H, W, C): all of it, or about SLAB."""
+    *size, channels = shape
+    n, d, h, w = size
+    copied = n * (d + k[0] - 1) * (h + k[1] - 1) * w * k[2] * channels * itemsize
+    if copied <= WHOLE_BYTES:
+        return tuple(size)
+    return 1, *(even(n, most) for n, most in zip(size[1:], SLAB, strict=True))
 
 
 def even(length: int, most: int) -> int:
