@@ -1,14 +1,18 @@
 # make demo       the main job end to end on synthetic CTs; opens nothing, says where
 # make test       the tests that everyone runs (minutes on 2 cores)
 # make test-slow  the longer ones too
+# make bench      this program against PyTorch (SUITE=quick, cpu, gpu, race or multi)
+# make test-baseline  the tests that need PyTorch and MONAI
 # make check      lint, format, the order of the rooms
 # make clean      removes what the other targets made, the environment included
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+BASELINE ?= .venv-baseline
+SUITE ?= quick
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow bench test-baseline check format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python bin/demo.py --out demo
@@ -19,6 +23,13 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
+# PyTorch stays out of the environment that everyone has.
+bench: $(BASELINE)/.installed-baseline
+	$(BASELINE)/bin/python bin/bench.py --suite $(SUITE)
+
+test-baseline: $(BASELINE)/.installed-baseline
+	$(BASELINE)/bin/python -m pytest tests/baseline
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,11 +39,11 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(BIN)/python:
+$(BIN)/python $(BASELINE)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "vnet_jax needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+	$@ -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
@@ -42,5 +53,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
 
+$(BASELINE)/.installed-baseline: $(BASELINE)/bin/python pyproject.toml
+	$(BASELINE)/bin/python -m pip install --quiet --editable ".[baseline,dev]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(BASELINE) demo .pytest_cache .ruff_cache build *.egg-info

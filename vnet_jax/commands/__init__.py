@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from absl import app
+from absl import app, flags
 
 from vnet_jax.commands.huge_pages import ask_for_huge_pages
 from vnet_jax.errors import InputError
@@ -14,7 +14,7 @@ from vnet_jax.errors import InputError
 BAD_INPUT = 2
 
 
-def run(name: str) -> None:
+def run(name: str, package: str = __name__) -> None:
     """Parses the flags of the command `name` and runs it; never returns.
 
     The command's `main(argv)` returns its exit status, or None for 0. An `InputError`
@@ -22,13 +22,22 @@ def run(name: str) -> None:
     program starts itself anew once, see `huge_pages`.
 
     Args:
-        name: a module of this package, such as "train".
+        name: the command's module, such as "train".
+        package: where that is; this package by default.
     """
     ask_for_huge_pages()
-    command = importlib.import_module(f"vnet_jax.commands.{name}")
+    command = importlib.import_module(f"{package}.{name}")
+    _offer_help(command)
     # absl would log at INFO, and orbax tells six lines a checkpoint.
     argv = [name, "--verbosity=-1", *sys.argv[1:]]
     app.run(lambda rest: _guarded(command.main, rest), argv=argv)
+
+
+def _offer_help(command) -> None:
+    """Has --help tell the command's docstring and flags; absl looks in bin/ alone."""
+    sys.modules["__main__"].__doc__ = command.__doc__
+    for flag in flags.FLAGS.get_key_flags_for_module(command.__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _guarded(main, argv) -> int:

@@ -1,0 +1,62 @@
+"""The parts around the network, and a whole case from file to file, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.launch import Launcher
+from benchmarks.pipe import NotRun, Worker
+
+MODULE = "benchmarks.around_work"
+
+
+def run(
+    launcher: Launcher,
+    scratch: Path,
+    *,
+    small: bool,
+    dtypes: dict[str, str],
+    done: Callable[[dict], None],
+) -> None:
+    """Times the parts in one process and each whole case in a process of its own.
+
+    Args:
+        launcher: starts the workers.
+        scratch: folder for the phantom, the run folders and the masks.
+        small: a small phantom and small networks.
+        dtypes: dtype of a whole case -> why it cannot be run, or "".
+        done: is given each row: part, what, seconds, peak_mb, not_run; of a whole case
+            also steps and kidney.
+    """
+    try:
+        worker = launcher.ours(MODULE)
+        shape = worker.ask("draw", folder=str(scratch), small=small)["shape"]
+        for part in worker.ask("parts")["parts"]:
+            done({**part, "not_run": ""})
+        worker.close()
+    except NotRun as failure:
+        done(_not_run("the parts around the network", str(failure)))
+        return
+    for dtype, reason in dtypes.items():
+        done(_case(launcher, scratch, small, dtype, reason, shape))
+
+
+def _case(launcher, scratch, small, dtype, reason, shape) -> dict:
+    name = f"whole case, {dtype}"
+    if reason:
+        return _not_run(name, reason)
+    try:
+        worker: Worker = launcher.ours(MODULE)
+        worker.ask("open", folder=str(scratch), small=small)
+        told = worker.ask("case", dtype=dtype)
+        worker.close()
+    except NotRun as failure:
+        return _not_run(name, str(failure))
+    what = f"CT {'x'.join(map(str, shape))}, file to file with compilation"
+    return {"part": name, "what": what, "not_run": "", **told}
+
+
+def _not_run(name: str, reason: str) -> dict:
+    empty = {"what": "", "seconds": None, "peak_mb": None}
+    return {"part": name, **empty, "not_run": reason}
