@@ -44,21 +44,21 @@ flags.DEFINE_string("only", "", "only rows with this text; 'around' for those pa
 def main(argv: list[str]) -> int:
     """Runs a suite; see the module's docstring."""
     del argv
-    from benchmarks.session import Session
+    from benchmarks.run import Run
 
     if FLAGS.torch_python and not shutil.which(FLAGS.torch_python):
         wrong = "--torch_python: not a program"
         raise InputError(FLAGS.torch_python, wrong, "name the Python that has PyTorch")
-    # The workers are in sessions of their own and would outlive a plain SIGTERM.
+    # The workers are in process groups of their own and would outlive a plain SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     out = Path(FLAGS.out or f"runs/bench/{FLAGS.suite}")
-    with Session(
+    with Run(
         FLAGS.suite,
         out,
         torch_python=FLAGS.torch_python,
         device=FLAGS.device,
         minutes=FLAGS.minutes,
         only=FLAGS.only,
-    ) as session:
-        session.run()
+    ) as bench:
+        bench.run()
     return 0

@@ -23,7 +23,7 @@ class NotRun(Exception):
 
 
 class Worker:
-    """A process that runs `benchmarks.worker`, in a session of its own."""
+    """A process that runs `benchmarks.worker`, in a process group of its own."""
 
     def __init__(
         self, command: Sequence[str], log: Path, environment: Mapping[str, str]

@@ -48,12 +48,12 @@ class Report:
         self._write()
 
     def finish(self) -> None:
-        """Prints and writes the tables, draws the plot, names the files."""
+        """Writes and prints the tables, draws the plot, names the files."""
         text = self.tables()
-        print(f"\n{text}")
         with whole_file(self.folder / "bench.md") as file:
             file.write(text.encode())
         drawn = self._draw()
+        print(f"\n{text}")
         print(f"Results: {self.folder / 'bench.json'}, bench.md; plot: {drawn}")
 
     def tables(self) -> str:

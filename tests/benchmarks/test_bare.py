@@ -23,15 +23,15 @@ sys.meta_path.insert(0, Missing())
 PROGRAM = """
 import sys
 from pathlib import Path
-from benchmarks import session, suites
+from benchmarks import run, suites
 from benchmarks.program import Program
 
-session.python_with_torch = lambda asked: ""
+run.python_with_torch = lambda asked: ""
 program = Program("forward", "vnet", (16, 16, 16), width=2)
 suites.SUITES["quick"] = suites.Suite(
     "cpu", tuple(suites.versus(program, "torch-eager")), 0.1, size=64, megabytes=1
 )
-with session.Session("quick", Path(sys.argv[1])) as tiny:
+with run.Run("quick", Path(sys.argv[1])) as tiny:
     tiny.run()
 """
 
@@ -58,7 +58,7 @@ def test_a_suite_runs_without_what_only_files_and_plots_need(tmp_path):
 
 def test_race_and_multi_need_no_more(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(BLOCK)
-    modules = "benchmarks.race_ours, benchmarks.session, benchmarks.worker"
+    modules = "benchmarks.race_ours, benchmarks.run, benchmarks.worker"
     subprocess.run(
         [sys.executable, "-c", f"import {modules}"],
         cwd=ROOT,

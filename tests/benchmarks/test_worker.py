@@ -60,9 +60,9 @@ def test_waiting_too_long_kills_it(launcher):
 def test_ctrl_c_ends_the_workers(tmp_path):
     program = f"""
 from pathlib import Path
-from benchmarks.session import Session
-with Session("quick", Path({str(tmp_path)!r})) as session:
-    worker = session.launcher.ours({FAKE!r})
+from benchmarks.run import Run
+with Run("quick", Path({str(tmp_path)!r})) as bench:
+    worker = bench.launcher.ours({FAKE!r})
     print(worker.ask("pid")["pid"], flush=True)
     worker.ask("sleep", seconds=60)
 """

@@ -15,7 +15,7 @@ from benchmarks.rows import row_of
 from benchmarks.suites import SUITES
 
 
-class Session:
+class Run:
     """One suite on one machine; a context, which ends every worker."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Session:
         torchrun = suite == "multi"
         self.pool = Pool(self.launcher, self.deadline, self.scratch, torchrun)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Run:
         """Itself."""
         return self
 
