@@ -78,13 +78,14 @@ def test_what_it_is_not_for(image, kernel):
 
 
 @pytest.mark.parametrize(
-    ("shape", "channels", "tiles"),
+    ("depth", "slice_bytes", "tiles"),
     [
-        ((1, 32, 64, 96, 16), 16, (8, 8)),  # 6 MB a tile: all at once
-        ((1, 80, 240, 384, 32), 32, (20, 1)),  # 189 MB a tile
-        ((1, 80, 120, 192, 32), 32, (21, 3)),  # 5 of 20 would fit: 7 times 3
+        (32, 64 * 96 * 16 * 4, (8, 8)),  # 6 MB a tile: all at once
+        (80, 240 * 384 * 32 * 4, (20, 1)),  # 189 MB a tile
+        (80, 120 * 192 * 32 * 4, (20, 2)),  # 47 MB a tile: 3 would fit
+        (81, 120 * 192 * 16 * 4, (21, 3)),  # 6 would fit: seven 3s, not four 6s
     ],
 )
-def test_a_few_tiles_at_a_time(shape, channels, tiles, monkeypatch):
-    monkeypatch.setattr(winograd, "CHUNK_BYTES", 150 << 20)
-    assert winograd._tiles(shape, channels, 4) == tiles
+def test_a_few_tiles_at_a_time(depth, slice_bytes, tiles, monkeypatch):
+    monkeypatch.setattr(winograd, "CHUNK_BYTES", 142 << 20)
+    assert winograd._tiles(depth, slice_bytes) == tiles

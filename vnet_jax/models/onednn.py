@@ -155,15 +155,23 @@ def weight_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.
     Returns:
         (*k, C, O), the dtype of `x`, summed in float32.
     """
+    if g.shape[-1] < x.shape[-1]:  # shift the one with fewer channels, below
+        return jnp.flip(weight_gradient(g, x, k), (0, 1, 2)).swapaxes(3, 4)
     shape = (*k, x.shape[-1], g.shape[-1])
-    if x.dtype == jnp.float32 and winograd.suits(x.shape, shape):
-        planes = functools.partial(_weight_gradient, k=(1, *k[1:]))
+    sums = x.dtype == jnp.float32 and winograd.suits(x.shape, shape)
+    slab = _slab_shape(x.shape, x.dtype.itemsize, k)
+    # The axes in the order that the sum needs, once: (N, D, H, C, W).
+    more = [-n % s for n, s in zip(x.shape, slab, strict=False)]
+    x = _pad(x, more, (0, 0, k[1] // 2, k[2] // 2)).swapaxes(3, 4)
+    g = _pad(g, more, (0, 0, 0, 0)).swapaxes(3, 4)
+    if sums:
+        planes = functools.partial(_by_slabs, slab=slab, k=(1, *k[1:]))
         return winograd.kernel_gradient(x, g, planes)
-    return _weight_gradient(x, g, k)
+    return _by_slabs(_pad_depth(x, k[0] // 2), g, slab, k)
 
 
-def _weight_gradient(x, g, k):
-    """Slab by slab, the side with fewer channels shifted.
+def _by_slabs(x, g, slab, k):
+    """The sum, slab by slab, the first side shifted.
 
     With x padded by k // 2 it is
 
@@ -180,20 +188,22 @@ def _weight_gradient(x, g, k):
 
     With the roles of x and g exchanged every offset changes its sign. The shifted copy
     is kw times its source, so the sum runs over slabs that stay in cache.
+
+    Args:
+        x: (N, D + kd - 1, H + kh - 1, C, W + kw - 1).
+        g: (N, D, H, O, W), H and W multiples of the slab's.
+        slab: (n, d, h, w); n and d give way to what is there.
+        k: the kernel's sizes.
     """
-    if g.shape[-1] < x.shape[-1]:
-        return jnp.flip(_weight_gradient(g, x, k), (0, 1, 2)).swapaxes(3, 4)
-    slab = _slab_shape(x.shape, x.dtype.itemsize, k)
-    counts = [math.ceil(n / s) for n, s in zip(g.shape, slab, strict=False)]
-    more = [c * s - n for c, s, n in zip(counts, slab, g.shape, strict=False)]
-    x = _pad(x, more, (0, *(n // 2 for n in k))).swapaxes(3, 4)  # (N, D, H, C, W)
-    g = _pad(g, more, (0, 0, 0, 0)).swapaxes(3, 4)  # (N, D, H, O, W)
-    n, d, h, w = slab
+    n, h, w = min(slab[0], g.shape[0]), *slab[2:]
+    d = max(d for d in range(1, slab[1] + 1) if g.shape[1] % d == 0)
+    size = (n, d, h, w)
+    counts = [m // s for m, s in zip((*g.shape[:3], g.shape[4]), size, strict=True)]
 
     def one(i):
-        at = [j * s for j, s in zip(jnp.unravel_index(i, counts), slab, strict=True)]
+        at = [j * s for j, s in zip(jnp.unravel_index(i, counts), size, strict=True)]
         image = _rows(x, at, range(k[2]), (n, d + k[0] - 1, h + k[1] - 1, w))
-        kernel = _rows(g, at, [0], slab)
+        kernel = _rows(g, at, [0], size)
         y = call(image[None], kernel[:, :, None], ((0, 0),) * 3, swapped=True)
         return y.astype(jnp.float32)
 
@@ -225,6 +235,10 @@ def _pad(a, more, both):
     """Zeros: `both` on either side, `more` at the end, for the axes (N, D, H, W)."""
     pads = [(b, b + m) for b, m in zip(both, more, strict=True)]
     return jnp.pad(a, (*pads, (0, 0)))
+
+
+def _pad_depth(a, both):
+    return jnp.pad(a, ((0, 0), (both, both), *((0, 0),) * (a.ndim - 2)))
 
 
 def _slab_shape(shape, itemsize, k):

@@ -35,7 +35,7 @@ CHUNK_BYTES = 64 << 20  # of the transformed input and output at a time
 
 #: (N, T, H, W, C), (1, kh, kw, C, O) -> (N, T, H, W, O): each slice, zero-padded
 Convolve = Callable[[jax.Array, jax.Array], jax.Array]
-#: (N, T, H, W, C), (N, T, H, W, O) -> (1, kh, kw, C, O): the kernel's gradient
+#: (N, T, ...), (N, T, ...) -> (1, kh, kw, C, O): the kernel's gradient
 KernelGradient = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -61,7 +61,8 @@ def convolve(x: jax.Array, w: jax.Array, planes: Convolve) -> jax.Array:
         (N, D, H, W, O) float32.
     """
     values = [_sum(g, list(w))[None] for g in _matrices()[1]]  # 8 of (1, kh, kw, C, O)
-    tiles, at_once = _tiles(x.shape, max(w.shape[-2:]), x.dtype.itemsize)
+    wider = max(w.shape[-2:]) / x.shape[-1]  # the output's slices, where larger
+    tiles, at_once = _tiles(x.shape[1], wider * x.nbytes / x.shape[1])
     rows = _rows(x, tiles, KERNEL // 2)  # (N, tiles + 1, 4, H, W, C)
 
     def part(i):
@@ -80,15 +81,14 @@ def kernel_gradient(x: jax.Array, g: jax.Array, planes: KernelGradient) -> jax.A
     The transpose of its formula: grad = G^T [(B^T d) * (A e)] with the slices e of g.
 
     Args:
-        x: (N, D, H, W, C) float32 the input.
-        g: (N, D, H, W, O) float32 the gradient of the output.
+        x: (N, D, ...) float32 the input; the order of the axes after D is the caller's.
+        g: (N, D, ...) float32 the gradient of the output, likewise.
         planes: the same for 2-D convolutions, a sum over its slices.
 
     Returns:
         (5, kh, kw, C, O) float32.
     """
-    most = max(x.shape[-1], g.shape[-1])
-    tiles, at_once = _tiles(x.shape, most, x.dtype.itemsize)
+    tiles, at_once = _tiles(x.shape[1], max(x.nbytes, g.nbytes) / x.shape[1])
     rows, ends = _rows(x, tiles, KERNEL // 2), _rows(g, tiles - 1, 0)
 
     def part(i):
@@ -96,7 +96,9 @@ def kernel_gradient(x: jax.Array, g: jax.Array, planes: KernelGradient) -> jax.A
         e = lax.dynamic_slice_in_dim(ends, i * at_once, at_once, 1)
         e = [e[:, :, q] for q in range(TILE)]
         pairs = zip(_matrices()[2], _matrices()[0].T, strict=True)
-        return jnp.concatenate([planes(_sum(b, d), _sum(a, e)) for b, a in pairs])
+        # Computed once each; XLA would do it again for every shifted copy made of them.
+        sums = [lax.optimization_barrier((_sum(b, d), _sum(a, e))) for b, a in pairs]
+        return jnp.concatenate([planes(x, g) for x, g in sums])
 
     count = tiles // at_once
     total = part(0)  # (8, kh, kw, C, O)
@@ -119,16 +121,13 @@ def _each(part, count, at_once):
     return lax.fori_loop(1, count, write, y)
 
 
-def _tiles(shape: Sequence[int], channels: int, itemsize: int) -> tuple[int, int]:
+def _tiles(depth: int, slice_bytes: float) -> tuple[int, int]:
     """Tiles of 4 slices in all, and at a time; the former a multiple of the latter."""
-    batch, depth, height, width, _ = shape
     tiles = math.ceil(depth / TILE)
-    points = TILE + KERNEL - 1
-    bytes_each = 2 * points * batch * height * width * channels * itemsize
-    at_once = max(1, min(tiles, CHUNK_BYTES // bytes_each))
-    count = math.ceil(tiles / at_once)
-    at_once = math.ceil(tiles / count)
-    return count * at_once, at_once
+    tile_bytes = 2 * (TILE + KERNEL - 1) * slice_bytes  # transformed, input and output
+    most = max(1, min(tiles, int(CHUNK_BYTES // tile_bytes)))
+    at_once = min(range(most, 0, -1), key=lambda a: math.ceil(tiles / a) * a)
+    return math.ceil(tiles / at_once) * at_once, at_once
 
 
 def _rows(a: jax.Array, tiles: int, before: int) -> jax.Array:
