@@ -11,6 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BASELINE ?= .venv-baseline
 SUITE ?= quick
+TORCH ?= torch==2.13.0
 
 .PHONY: demo test test-slow bench test-baseline check format clean
 
@@ -54,6 +55,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 $(BASELINE)/.installed-baseline: $(BASELINE)/bin/python pyproject.toml
+	$(BASELINE)/bin/python -m pip install --quiet "$(TORCH)"
 	$(BASELINE)/bin/python -m pip install --quiet --editable ".[baseline,dev]"
 	@touch $@
 
