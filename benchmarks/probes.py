@@ -8,12 +8,32 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 SHAPE = (2, 16, 16, 32)  # N, D, H, W: four values a channel at the deepest level
 WIDTH = 4
 RATE = 1e-4
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network without dropout, and the Adam steps after which to compare."""
+
+    cascade: bool
+    activation: str
+    width: int
+    channels: int
+    stops: tuple[int, ...]
+
+
+#: What is stored for tests without PyTorch: small, so that 20 steps take seconds.
+CASES = {
+    "vnet_elu": Case(False, "elu", 2, 1, (1, 20)),
+    "vnet_prelu": Case(False, "prelu", 4, 4, (1,)),
+    "cascade": Case(True, "elu", 4, 1, (1,)),
+}
 
 Values = dict[str, np.ndarray]
 

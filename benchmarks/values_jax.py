@@ -22,15 +22,19 @@ LEVELS = {"in_tr": 0, "down_tr32": 1, "down_tr64": 2, "down_tr128": 3, "down_tr2
 LEVELS |= {"up_tr256": 3, "up_tr128": 2, "up_tr64": 1, "up_tr32": 0, "out_tr": 0}
 
 
-def forward(module: nn.Module, state: Values, channels: int):
+def forward(module: nn.Module, state: Values, channels: int, jit=jax.jit):
     """Logits of each stage on batch 0 in eval mode, (N, D, H, W, classes)."""
     x, _ = draw_batch(0, (*SHAPE, channels))
-    logits = jax.jit(module.apply)(_variables(state), jnp.asarray(x, module.dtype))
+    logits = jit(module.apply)(_variables(state), jnp.asarray(x, module.dtype))
     return [np.asarray(stage) for stage in logits]
 
 
 def train(
-    module: nn.Module, state: Values, channels: int, stops: tuple[int, ...]
+    module: nn.Module,
+    state: Values,
+    channels: int,
+    stops: tuple[int, ...],
+    jit=jax.jit,
 ) -> dict:
     """Trains with Adam at 1e-4, batch i in step i.
 
@@ -39,6 +43,7 @@ def train(
         state: the weights to start from, by MONAI's names.
         channels: of the input.
         stops: steps after which to keep the weights.
+        jit: `jax.jit`, or one that spends less on compiling.
 
     Returns:
         {"loss", "grads"} of the first step, and {"after": {steps: state dict}}; the
@@ -52,7 +57,7 @@ def train(
         average={},
         **variables,
     )
-    step = jax.jit(
+    step = jit(
         functools.partial(
             train_step,
             module=module,

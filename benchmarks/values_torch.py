@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from benchmarks.probes import (
+    CASES,
     RATE,
     SHAPE,
-    WIDTH,
+    Case,
     Values,
     draw_batch,
     draw_state,
@@ -23,12 +24,12 @@ from benchmarks.probes import (
 )
 from benchmarks.torch_vnet import Cascade, VNet, loss_of
 
-#: Name, the net without dropout, input channels, Adam steps after which to compare.
-CASES = {
-    "vnet_elu": (lambda: VNet(1, 3, WIDTH, "elu", 0.0), 1, (1, 20)),
-    "vnet_prelu": (lambda: VNet(4, 3, WIDTH, "prelu", 0.0), 4, (1,)),
-    "cascade": (lambda: Cascade(WIDTH, 3, "elu", 0.0), 1, (1,)),
-}
+
+def network(case: Case) -> torch.nn.Module:
+    """The twin of a case."""
+    if case.cascade:
+        return Cascade(case.width, 3, case.activation, 0.0)
+    return VNet(case.channels, 3, case.width, case.activation, 0.0)
 
 
 def prepare(net: torch.nn.Module) -> Values:
@@ -81,11 +82,12 @@ def _tensors(index, channels):
 def main() -> None:
     """Prints the fingerprints of all cases as JSON."""
     stored = {}
-    for name, (make, channels, stops) in CASES.items():
-        net = make()
+    for name, case in CASES.items():
+        net = network(case)
         prepare(net)
-        logits = {f"stage{i + 1}": x for i, x in enumerate(forward(net, channels))}
-        found = train(net, channels, stops)
+        logits = forward(net, case.channels)
+        logits = {f"stage{i + 1}": x for i, x in enumerate(logits)}
+        found = train(net, case.channels, case.stops)
         stored[name] = {
             "loss": found["loss"],
             "logits": fingerprints(logits),

@@ -59,8 +59,11 @@ def test_waiting_too_long_kills_it(launcher):
 
 def test_ctrl_c_ends_the_workers(tmp_path):
     program = f"""
+import signal
 from pathlib import Path
 from benchmarks.run import Run
+# As in a terminal; a shell's background jobs start with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Run("quick", Path({str(tmp_path)!r})) as bench:
     worker = bench.launcher.ours({FAKE!r})
     print(worker.ask("pid")["pid"], flush=True)

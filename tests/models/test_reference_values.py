@@ -13,25 +13,20 @@ import numpy as np
 import pytest
 
 from benchmarks import values_jax
-from benchmarks.probes import RATE, WIDTH, draw_state, fingerprint
+from benchmarks.probes import CASES, RATE, draw_state, fingerprint
 from vnet_jax.models import build
 from vnet_jax.models.weights import to_state_dict
 
 STORED = json.loads(
     Path(__file__).with_name("reference_values.json").read_text(encoding="utf-8")
 )
-CASES = [  # name, input channels, steps
-    ("vnet_elu", 1, (1, 20)),
-    ("vnet_prelu", 4, (1,)),
-    ("cascade", 1, (1,)),
-]
 
 
-def module_of(name):
+def module_of(case):
     return build(
-        cascade=name == "cascade",
-        activation="prelu" if name == "vnet_prelu" else "elu",
-        width=WIDTH,
+        cascade=case.cascade,
+        activation=case.activation,
+        width=case.width,
         dropout=0.0,
         dtype="float64",
     )
@@ -66,15 +61,16 @@ def compare(values, stored, kind, tolerance):
 
 
 @pytest.fixture(scope="module")
-def found():
+def found(quick_jit):
     """{name: (logits, training)} of our side, each computed once."""
     results = {}
     with jax.enable_x64(True):
-        for name, channels, stops in CASES:
-            module = module_of(name)
-            state = drawn(module, channels)
-            logits = values_jax.forward(module, state, channels)
-            trained = values_jax.train(module, state, channels, stops)
+        for name, case in CASES.items():
+            module = module_of(case)
+            state = drawn(module, case.channels)
+            args = (module, state, case.channels)
+            logits = values_jax.forward(*args, quick_jit)
+            trained = values_jax.train(*args, case.stops, quick_jit)
             results[name] = (state, logits, trained)
     return results
 
@@ -94,7 +90,7 @@ def test_loss_and_gradients(found, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [(name, steps) for name, _, stops in CASES for steps in stops]
+    ("name", "steps"), [(n, steps) for n, case in CASES.items() for steps in case.stops]
 )
 def test_adams_steps(found, name, steps):
     """1e-10 after one step; each step multiplies what rounding left, so 1e-8 after 20.

@@ -196,11 +196,13 @@ def test_remat_changes_no_parameter_and_no_gradient(filled, step):
         (loss, new), grads = step(dtype="float64")(variables)
         (loss2, new2), grads2 = step(remat=True, dtype="float64")(variables)
     assert loss2 == pytest.approx(float(loss), rel=1e-12)
-    jax.tree.map(close, (new2, grads2), (new, grads))
+    exact = functools.partial(close, tolerance=1e-9)
+    jax.tree.map(exact, (new2, grads2), (new, grads))
 
 
-def close(a, b):
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * np.abs(b).max() + 1e-12)
+def close(a, b, tolerance=1e-5):
+    largest = max(np.abs(b).max(), 1e-3)
+    np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * largest)
 
 
 def test_remat_recomputes_no_convolution():
