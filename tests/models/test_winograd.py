@@ -51,7 +51,7 @@ def test_both_forms_equal_the_definition(
 ):
     """To 2e-5 of the largest value, in one go or tile by tile.
 
-    The sums before and after lose a digit: a direct sum is within 2e-6.
+    The sums before and after lose a digit.
     """
     monkeypatch.setattr(winograd, "CHUNK_BYTES", chunk_bytes)
     x, w, g = draw((*size, inputs), (5, 5, 5, inputs, outputs), (*size, outputs))

@@ -48,8 +48,8 @@ def native_gradient(x: jax.Array, g: jax.Array, k: tuple[int, ...]) -> jax.Array
 def product(x: jax.Array, w: jax.Array) -> jax.Array:
     """A 3-D convolution as one matrix product; arguments as for `native`.
 
-    For float64, in which XLA's convolutions on a CPU are 10 times slower: comparisons
-    to the last digit. It copies each voxel's surroundings, so it is for small volumes.
+    For float64 on a CPU: comparisons to the last digit, also in programs compiled
+    without optimisation. It copies each voxel's surroundings: for small volumes.
     """
     y = _surroundings(x, w.shape[:3]) @ w.reshape(-1, w.shape[-1])
     return y.reshape(*x.shape[:-1], w.shape[-1])
