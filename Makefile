@@ -11,7 +11,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BASELINE ?= .venv-baseline
 SUITE ?= quick
+WORKERS ?= 2
 TORCH ?= torch==2.13.0
+# A file of tests stays with one worker: its fixtures are made once.
+SPREAD := --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: demo test test-slow bench test-baseline check format clean
 
@@ -19,10 +22,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python bin/demo.py --out demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(SPREAD)
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	XLA_FLAGS= $(BIN)/python -m pytest $(SPREAD)
 
 # PyTorch stays out of the environment that everyone has.
 bench: $(BASELINE)/.installed-baseline

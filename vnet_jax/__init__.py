@@ -8,7 +8,7 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str):
     # `load` pulls in JAX; `import vnet_jax` alone stays instant.
     if name == "load":
-        from vnet_jax.inference.segment import load
+        from vnet_jax.inference.load import load
 
         return load
     raise AttributeError(f"module 'vnet_jax' has no attribute {name!r}")

@@ -13,7 +13,8 @@ from vnet_jax.ct.resample import block_mean, to_spacing
 from vnet_jax.errors import InputError
 from vnet_jax.inference import roi
 from vnet_jax.inference.ensemble import Ensemble
-from vnet_jax.inference.segment import Segmenter, locate
+from vnet_jax.inference.kidneys import locate
+from vnet_jax.inference.segment import Segmenter
 from vnet_jax.models.conv import quick_dtype
 from vnet_jax.scores.coverage import coverage
 from vnet_jax.scores.dice import kits19

@@ -1,20 +1,7 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-
-@pytest.fixture(scope="session")
-def quick_jit():
-    """`jax.jit` without LLVM's optimisation, which is half of a network's compilation.
-
-    XLA's own passes, and what they decide, stay as they are.
-    """
-    return functools.partial(
-        jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-    )
 
 
 @pytest.fixture

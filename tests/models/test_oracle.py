@@ -119,13 +119,13 @@ def close(a, b):
         ("diagram", "prelu", 1),
     ],
 )
-def test_vnet_equals_the_oracle(filled, quick_jit, variant, activation, channels):
+def test_vnet_equals_the_oracle(filled, variant, activation, channels):
     module = build(
         cascade=False, variant=variant, width=4, activation=activation, classes=2
     )
     x = image(channels)
     variables = filled(module, x.shape)
-    (logits,) = quick_jit(module.apply)(variables, x)
+    (logits,) = jax.jit(module.apply)(variables, x)
     assert logits.shape == (1, 16, 32, 16, 2) and logits.dtype == jnp.float32
     oracle = Oracle(variables, variant, activation)
     close(logits[0], oracle(np.asarray(x[0], np.float64)))
@@ -136,11 +136,11 @@ def part(variables, stage):
 
 
 @pytest.mark.parametrize("summation", ["per_stage", "per_conv", "none"])
-def test_cascade_equals_two_oracles(filled, quick_jit, summation):
+def test_cascade_equals_two_oracles(filled, summation):
     module = build(cascade=True, width=4, summation=summation)
     x = image(1)
     variables = filled(module, x.shape)
-    logits = quick_jit(module.apply)(variables, x)
+    logits = jax.jit(module.apply)(variables, x)
     first = Oracle(part(variables, "stage1"), "monai", "elu", summation)
     expected = first(np.asarray(x[0], np.float64))
     close(logits[0][0], expected)

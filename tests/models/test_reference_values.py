@@ -61,7 +61,7 @@ def compare(values, stored, kind, tolerance):
 
 
 @pytest.fixture(scope="module")
-def found(quick_jit):
+def found():
     """{name: (logits, training)} of our side, each computed once."""
     results = {}
     with jax.enable_x64(True):
@@ -69,8 +69,8 @@ def found(quick_jit):
             module = module_of(case)
             state = drawn(module, case.channels)
             args = (module, state, case.channels)
-            logits = values_jax.forward(*args, quick_jit)
-            trained = values_jax.train(*args, case.stops, quick_jit)
+            logits = values_jax.forward(*args, jax.jit)
+            trained = values_jax.train(*args, case.stops, jax.jit)
             results[name] = (state, logits, trained)
     return results
 

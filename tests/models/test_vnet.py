@@ -149,12 +149,12 @@ LABELS = np.random.default_rng(1).integers(0, 3, (2, 16, 16, 16), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def step(quick_jit):
+def step():
     """One training step of a V-Net: loss, gradients and new statistics."""
-    return functools.cache(functools.partial(make_step, quick_jit))
+    return functools.cache(make_step)
 
 
-def make_step(jit, remat=False, dtype="float32"):
+def make_step(remat=False, dtype="float32"):
     module = build(cascade=False, width=4, remat=remat, dtype=dtype)
 
     def loss(params, others, key, index):
@@ -168,7 +168,7 @@ def make_step(jit, remat=False, dtype="float32"):
         )
         return staged(logits, LABELS), new
 
-    run = jit(jax.value_and_grad(loss, has_aux=True))
+    run = jax.jit(jax.value_and_grad(loss, has_aux=True))
 
     def apply(variables, key=KEY, index=(0, 1)):
         others = {"batch_stats": variables["batch_stats"]}
@@ -237,18 +237,18 @@ def test_training_uses_dropout_and_moves_the_running_averages(filled, step):
     assert all((before[p] != after[p]).any() for p in before)
 
 
-def test_bfloat16_keeps_float32_parameters_and_logits(filled, quick_jit):
+def test_bfloat16_keeps_float32_parameters_and_logits(filled):
     module = build(cascade=False, width=4, dtype="bfloat16")
     variables = filled(module, (2, 16, 16, 16, 1))
     assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    half = quick_jit(module.apply)(variables, image())[0]
-    full = quick_jit(build(cascade=False, width=4).apply)(variables, image())[0]
+    half = jax.jit(module.apply)(variables, image())[0]
+    full = jax.jit(build(cascade=False, width=4).apply)(variables, image())[0]
     assert half.dtype == jnp.float32
     error = jnp.abs(half - full).max() / jnp.abs(full).max()
     assert 0 < error < 0.05  # 2^-8 = 0.004 a layer, 25 layers
 
 
-def test_dropout_0_makes_training_equal_evaluation(filled, quick_jit):
+def test_dropout_0_makes_training_equal_evaluation(filled):
     module = build(cascade=False, width=4, norm="group", dropout=0.0)
     variables = filled(module, (2, 16, 16, 16, 1))
     run = jax.jit(
@@ -257,11 +257,11 @@ def test_dropout_0_makes_training_equal_evaluation(filled, quick_jit):
     np.testing.assert_array_equal(run(True)[0], run(False)[0])
 
 
-def test_samples_do_not_meet_under_group_norm(filled, quick_jit):
+def test_samples_do_not_meet_under_group_norm(filled):
     """So, with the index given, four steps of one sample are one step of four."""
     module = build(cascade=False, width=4, norm="group")
     variables = filled(module, (2, 16, 16, 16, 1))
-    run = quick_jit(
+    run = jax.jit(
         lambda x, i: module.apply(variables, x, True, i, rngs={"dropout": KEY})[0]
     )
     both = run(image(), jnp.array([0, 1]))
@@ -278,9 +278,7 @@ def test_samples_do_not_meet_under_group_norm(filled, quick_jit):
         ({"summation": "per_stage", "stop_gradient": True}, True),
     ],
 )
-def test_stop_gradient_cuts_the_softmax_and_not_the_links(
-    filled, quick_jit, asked, moves
-):
+def test_stop_gradient_cuts_the_softmax_and_not_the_links(filled, asked, moves):
     """Stage 2's loss as a function of stage 1: the native form has forward mode."""
     module = build(
         cascade=True, variant="caffe", width=4, spatially_sharded=True, **asked
@@ -293,7 +291,7 @@ def test_stop_gradient_cuts_the_softmax_and_not_the_links(
         logits = module.apply({**variables, "params": params}, image())
         return staged(logits, LABELS, (0.0, 1.0))
 
-    slope = quick_jit(lambda at, to: jax.jvp(loss, (at,), (to,))[1])
+    slope = jax.jit(lambda at, to: jax.jvp(loss, (at,), (to,))[1])
     assert (slope(variables["params"]["stage1"], away) != 0) == moves
 
 

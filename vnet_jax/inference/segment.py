@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,19 +11,18 @@ from functools import partial
 import numpy as np
 
 from vnet_jax.ct.geometry import Grid, Volume, crop_padded
-from vnet_jax.ct.nifti import Scan, ct_from, read_labels
+from vnet_jax.ct.nifti import Scan
 from vnet_jax.ct.resample import argmax_on_grid, block_mean, to_spacing
 from vnet_jax.errors import InputError
-from vnet_jax.inference import roi, summary
+from vnet_jax.inference import summary
 from vnet_jax.inference.ensemble import Ensemble
+from vnet_jax.inference.kidneys import foreground, given_region
 from vnet_jax.inference.measure import measure
-from vnet_jax.inference.postprocess import clean, find_components, largest
-from vnet_jax.inference.predict import Predictor
+from vnet_jax.inference.postprocess import clean
 from vnet_jax.models.conv import quick_dtype
 
 #: step, windows done, windows in all
 Tell = Callable[[str, int, int], None]
-
 
 #: What the networks may be asked to compute in; "trained" is each run's own.
 DTYPES = ("trained", "auto", "float32", "bfloat16")
@@ -146,7 +145,7 @@ class Segmenter:
     def _region(self, case: _Case, kidneys: Scan | None, stages: bool) -> Grid | None:
         """Where the kidneys are, or None."""
         if kidneys is not None:
-            return _given_region(kidneys, case.scan)
+            return given_region(kidneys, case.scan)
         if self.phase1 is None:
             raise InputError(None, "no phase 1 and no kidney mask", "give one of them")
         image = case.image(*self.phase1.grid_settings)
@@ -154,7 +153,7 @@ class Segmenter:
             ((probabilities, grid),) = self.phase1.softmax(
                 image, tell=partial(case.tell, "phase 1")
             )[-1:]
-            region, removed = _foreground(probabilities, grid)
+            region, removed = foreground(probabilities, grid)
         if stages:
             with case.clock("mask"):
                 probabilities[removed] = np.eye(1, probabilities.shape[-1])
@@ -230,89 +229,3 @@ class _Case:
 
     def warn(self, code: str, text: str) -> None:
         self.warnings.append({"code": code, "text": text})
-
-
-def locate(
-    predictor: Predictor, members: Iterable[Mapping], image: Volume
-) -> Grid | None:
-    """Where phase 1 sees the kidneys: the box around its largest components.
-
-    Args:
-        predictor: of phase 1.
-        members: {"params", "batch_stats"} of each model to average.
-        image: (D, H, W) HU on the predictor's grid.
-
-    Returns:
-        The foreground's box, or None where there is no foreground.
-    """
-    return _foreground(*predictor.mean_softmax(members, image)[-1])[0]
-
-
-def _foreground(probabilities, grid: Grid) -> tuple[Grid | None, np.ndarray]:
-    """The box of the components that count, and the (D, H, W) voxels that do not."""
-    foreground = probabilities.argmax(axis=-1) > 0  # (D, H, W)
-    found = find_components(foreground)
-    kept = np.zeros_like(foreground)
-    kept[found.box] = (found.index > 0) & (found.index <= largest(found))
-    return roi.foreground_region(kept, grid), foreground & ~kept
-
-
-def _given_region(kidneys: Scan, scan: Scan) -> Grid | None:
-    """The box around another program's kidneys, by phase 1's rule of components."""
-    mask, grid = kidneys.volume.array, kidneys.volume.grid
-    found = find_components(mask > 0)
-    kept = (found.index > 0) & (found.index <= largest(found))
-    region = roi.foreground_region(kept, grid.crop(found.start, kept.shape))
-    if region is not None and roi.lay_over(region, scan.volume.grid) is None:
-        raise InputError(
-            kidneys.path,
-            f"its kidneys, around {roi.centre_mm(region).round(1).tolist()} mm, lie "
-            "outside the CT",
-            "give the mask of this CT",
-        )
-    return region
-
-
-class Loaded:
-    """A segmenter to call: see `load`."""
-
-    def __init__(self, segmenter: Segmenter):
-        self.segmenter = segmenter
-
-    def __call__(self, ct, kidneys=None) -> tuple[np.ndarray, dict]:
-        """Segments one CT.
-
-        Args:
-            ct: a path, a nibabel image, or (array of HU, 4 x 4 affine in mm, RAS+).
-            kidneys: path of a kidney mask (anything > 0), in place of phase 1.
-
-        Returns:
-            uint8 mask in the input's own axes (0 background, 1 kidney, 2 tumour), and
-            the summary.
-
-        Raises:
-            InputError: what cannot be segmented, with the reason.
-        """
-        scan = ct_from(ct)
-        mask = None if kidneys is None else read_labels(kidneys)
-        result = self.segmenter.segment(scan, mask)
-        return result.mask, result.summary
-
-
-def load(phase1, phase2, fast: bool = False, dtype: str = "trained") -> Loaded:
-    """Loads trained phases for use from Python.
-
-    >>> segment = load("runs/phase1", "runs/phase2")  # doctest: +SKIP
-    >>> mask, summary = segment("ct.nii.gz")  # doctest: +SKIP
-
-    Args:
-        phase1: run folder, or None where every call gives `kidneys`.
-        phase2: run folder, or several that are averaged.
-        fast: the best checkpoint of each only.
-        dtype: of `DTYPES`; "auto" is up to twice as fast on many devices.
-
-    Returns:
-        A callable: (path | nibabel image | (array, affine)) -> (mask, summary).
-    """
-    several = isinstance(phase2, list | tuple)
-    return Loaded(Segmenter(phase1, phase2 if several else [phase2], fast, dtype))

@@ -17,8 +17,8 @@ from vnet_jax.data.cache import CachedCase, GridSpec, build_cache, root_folder
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
+from vnet_jax.inference.kidneys import locate
 from vnet_jax.inference.predict import from_config
-from vnet_jax.inference.segment import locate
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.training.validate import Target, truth_region
 

@@ -1,0 +1,53 @@
+"""Trained phases as one callable, for use from Python."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vnet_jax.ct.nifti import ct_from, read_labels
+from vnet_jax.inference.segment import Segmenter
+
+
+class Loaded:
+    """A segmenter to call: see `load`."""
+
+    def __init__(self, segmenter: Segmenter):
+        self.segmenter = segmenter
+
+    def __call__(self, ct, kidneys=None) -> tuple[np.ndarray, dict]:
+        """Segments one CT.
+
+        Args:
+            ct: a path, a nibabel image, or (array of HU, 4 x 4 affine in mm, RAS+).
+            kidneys: path of a kidney mask (anything > 0), in place of phase 1.
+
+        Returns:
+            uint8 mask in the input's own axes (0 background, 1 kidney, 2 tumour), and
+            the summary.
+
+        Raises:
+            InputError: what cannot be segmented, with the reason.
+        """
+        scan = ct_from(ct)
+        mask = None if kidneys is None else read_labels(kidneys)
+        result = self.segmenter.segment(scan, mask)
+        return result.mask, result.summary
+
+
+def load(phase1, phase2, fast: bool = False, dtype: str = "trained") -> Loaded:
+    """Loads trained phases for use from Python.
+
+    >>> segment = load("runs/phase1", "runs/phase2")  # doctest: +SKIP
+    >>> mask, summary = segment("ct.nii.gz")  # doctest: +SKIP
+
+    Args:
+        phase1: run folder, or None where every call gives `kidneys`.
+        phase2: run folder, or several that are averaged.
+        fast: the best checkpoint of each only.
+        dtype: of `DTYPES`; "auto" is up to twice as fast on many devices.
+
+    Returns:
+        A callable: (path | nibabel image | (array, affine)) -> (mask, summary).
+    """
+    several = isinstance(phase2, list | tuple)
+    return Loaded(Segmenter(phase1, phase2 if several else [phase2], fast, dtype))
