@@ -95,7 +95,7 @@ def test_a_misspelt_field_is_refused(tmp_path):
 def test_terminated_resumed_and_finished(folder):
     arguments = ("--config=tiny.py", "--config.data.root=data")
     path = folder / "runs" / "tiny"  # the default: runs/<config.name>
-    with start(folder, *arguments, "--config.epochs=50") as program:
+    with start(folder, *arguments, "--config.epochs=30") as program:
         wait_for_step(path, 3, program)
         program.send_signal(signal.SIGTERM)
         out, err = program.communicate(timeout=120)
@@ -106,17 +106,17 @@ def test_terminated_resumed_and_finished(folder):
 
     status, out, err = run(folder, *arguments, "--config.epochs=4")
     assert status == 2  # fewer epochs than before
-    assert "epochs was 50, is 4" in err and "Traceback" not in err
+    assert "epochs was 30, is 4" in err and "Traceback" not in err
 
     status, out, err = run(
-        folder, *arguments, "--config.epochs=51", "--config.eval_every=51"
+        folder, *arguments, "--config.epochs=31", "--config.eval_every=31"
     )
     assert status == 0, err
-    assert f"step {step} of 51" in out
-    assert "train 51/51 (100 %)" in err  # lines where there is no terminal
+    assert f"step {step} of 31" in out
+    assert "train 31/31 (100 %)" in err  # lines where there is no terminal
     losses = {r["step"]: r["loss"] for r in read_log(path) if r["kind"] == "train"}
-    assert sorted(losses) == list(range(1, 52))
-    assert np.mean([losses[s] for s in range(47, 52)]) < 0.7 * losses[1]
+    assert sorted(losses) == list(range(1, 32))
+    assert np.mean([losses[s] for s in range(27, 32)]) < 0.75 * losses[1]
     assert (path / "curves.png").is_file()
     assert json.loads((path / "model.json").read_text())["synthetic"] is False
 
