@@ -1,7 +1,7 @@
 # make demo       the main job end to end on synthetic CTs; opens nothing, says where
 # make test       the tests that everyone runs (minutes on 2 cores)
 # make test-slow  the longer ones too
-# make bench      this program against PyTorch (SUITE=quick, cpu, gpu, race or multi)
+# make bench      this program against PyTorch (SUITE=quick, cpu, gpu, layers, race or multi)
 # make test-baseline  the tests that need PyTorch and MONAI
 # make check      lint, format, the order of the rooms
 # make clean      removes what the other targets made, the environment included

@@ -11,6 +11,7 @@ docs/benchmarks.md.
     quick  small shapes on the CPU, about a minute without PyTorch
     cpu    two sizes, every way to run PyTorch, the full region of interest forward
     gpu    the full region of interest, within 8 minutes
+    layers each convolution of the V-Net by itself, in every form
     race   both learn one task to one Dice from the same start
     multi  1, 2 and 4 devices against DistributedDataParallel
 """
@@ -28,14 +29,17 @@ from vnet_jax.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
-    "suite", "quick", ["quick", "cpu", "gpu", "race", "multi"], "what to measure"
+    "suite",
+    "quick",
+    ["quick", "cpu", "gpu", "layers", "race", "multi"],
+    "what to measure",
 )
 flags.DEFINE_string("out", "", "folder for the results; runs/bench/SUITE by default")
 flags.DEFINE_string(
     "torch_python", "", "the Python that has PyTorch; the one running by default"
 )
 flags.DEFINE_enum(
-    "device", "", ["", "cpu", "gpu"], "of race and multi; a GPU where there is one"
+    "device", "", ["", "cpu", "gpu"], "of layers, race, multi; a GPU where there is one"
 )
 flags.DEFINE_float("minutes", None, "begin nothing after so long; 8 for gpu")
 flags.DEFINE_string("only", "", "only rows with this text; 'around' for those parts")

@@ -15,6 +15,7 @@ import numpy as np
 REPEATS = 5
 TRIAL = 1024  # rows of a product that is quick even where a dtype is emulated
 PATIENCE_S = 10.0
+ENOUGH_S = 0.05  # to time a call of a millisecond
 
 Call = Callable[[], object]
 
@@ -75,6 +76,15 @@ def fastest(call: Call, repeats: int = REPEATS) -> float:
         call()
         seconds.append(time.perf_counter() - began)
     return min(seconds)
+
+
+def per_call(call: Call) -> float:
+    """Seconds of a call, the mean of as many as fit into ENOUGH_S, at least one."""
+    count, began = 0, time.perf_counter()
+    while (took := time.perf_counter() - began) < ENOUGH_S or not count:
+        call()
+        count += 1
+    return took / count
 
 
 def best(measured: Mapping[str, Mapping]) -> dict:

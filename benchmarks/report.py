@@ -42,6 +42,12 @@ class Report:
         print(f"  {tell.part(part)}", flush=True)
         self._write()
 
+    def add_layer(self, layer: dict) -> None:
+        """Adds a single convolution, prints and writes it."""
+        self.results.setdefault("layers", []).append(layer)
+        print(f"  {tell.layer(layer)}", flush=True)
+        self._write()
+
     def put(self, name: str, value) -> None:
         """Sets another part of the results and writes it."""
         self.results[name] = value
@@ -63,6 +69,7 @@ class Report:
             (tell.HEADER, map(tell.cells, results["rows"])),
             (tell.SCALING_HEADER, map(tell.scaling_cells, results.get("scaling", ()))),
             (tell.RACE_HEADER, tell.race_cells(results.get("race"))),
+            tell.layers(results.get("layers", ())),
             (tell.AROUND_HEADER, map(tell.around_cells, results.get("around", ()))),
         ]
         tables_ = [_table(header, list(cells)) for header, cells in parts]

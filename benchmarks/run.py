@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks import around, compare, multi, race
+from benchmarks import around, compare, layers, multi, race
 from benchmarks.launch import Launcher, python_with_torch
 from benchmarks.meeting import describe, meet, no_bfloat16
 from benchmarks.pool import Deadline, Pool, Ready
 from benchmarks.program import Comparison
 from benchmarks.report import Report
 from benchmarks.rows import row_of
-from benchmarks.suites import SUITES
+from benchmarks.suites import FULL, SMALL, SUITES
 
 
 class Run:
@@ -66,7 +66,8 @@ class Run:
         self.sides = meet(self.launcher, self.suite)
         self.report = Report(self.out, describe(self.name, self.launcher, self.sides))
         self.rates = self.report.results["machine"]["rates"]
-        {"race": self._race, "multi": self._multi}.get(self.name, self._compare)()
+        own = {"layers": self._layers, "multi": self._multi, "race": self._race}
+        own.get(self.name, self._compare)()
         if self.suite.around and self.only in ("", "around"):
             self._around()
         self.report.finish()
@@ -106,6 +107,10 @@ class Run:
             rates = multi.scaled(self.rates, device, devices)
             self._row(comparison, rates, multi.missing(device, devices, here))
             self.report.put("scaling", multi.scaling(self.report.results["rows"]))
+
+    def _layers(self) -> None:
+        shape = FULL if self.launcher.device == "gpu" else SMALL
+        layers.run(self.launcher, shape, self.report.add_layer)
 
     def _race(self) -> None:
         race.run(self.launcher, self.scratch, lambda now: self.report.put("race", now))

@@ -106,6 +106,7 @@ SUITES = {
     "quick": Suite("cpu", without_repeats(quick()), 3.0, around="small"),
     "cpu": Suite("cpu", without_repeats(cpu()), 40.0, None, 4096, 512, "large"),
     "gpu": Suite("gpu", without_repeats(gpu()), 3.0, 8.0, 8192, 4096),
+    "layers": Suite("", size=4096),
     "race": Suite(""),
     "multi": Suite(""),
 }

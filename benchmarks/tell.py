@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from benchmarks.layers import sums
 from vnet_jax.reports.tables import NOTHING
 
 NOT_RUN = "not run"
@@ -79,6 +80,28 @@ def part(part: Mapping) -> str:
     return f"{part['part']}, {part['what']}: {_short(part['seconds'])} s{said}"
 
 
+def layer(row: Mapping) -> str:
+    """One line for a single convolution."""
+    said = [f"{form} {1e3 * s:.3g}" for form, s in row["seconds"].items()]
+    said += [f"{form} {NOT_RUN}" for form in row["not_run"]]
+    return f"{_layer(row)}, {row['work']}, ms: {', '.join(said)}"
+
+
+def layers(rows: Sequence[Mapping]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Header and cells of single convolutions, and their sums over the V-Net."""
+    forms = tuple(dict.fromkeys(form for row in rows for form in row["seconds"]))
+
+    def cells(first, row, flop):
+        seconds = [row["seconds"].get(form) for form in forms]
+        return [*first, row["work"], *(_milliseconds(s, flop) for s in seconds)]
+
+    lines = [cells([_layer(r), str(r["count"])], r, r["flop"]) for r in rows]
+    if rows:
+        lines += [cells(["all", ""], total, None) for total in sums(rows)]
+    named = (f"{form}, ms (GFLOP/s)" for form in forms)
+    return ("layer", "how many", "work", *named), lines
+
+
 def scaling_cells(line: Mapping) -> list[str]:
     """Samples a second on so many devices, and as a share of n times one."""
     cells = [str(line["devices"])]
@@ -122,6 +145,16 @@ def _seconds(row: Mapping, side: str) -> str:
     if seconds is None:
         return f"{NOT_RUN}: {reason}"
     return f"{seconds:.4g} s" + (f" (then: {reason})" if reason else "")
+
+
+def _layer(row: Mapping) -> str:
+    size = "x".join(map(str, row["shape"]))
+    return f"{size}, {row['inputs']} to {row['outputs']}"
+
+
+def _milliseconds(seconds: float | None, flop: int | None) -> str:
+    rate = f" ({flop / seconds / 1e9:.0f})" if seconds and flop else ""
+    return NOTHING if seconds is None else f"{1e3 * seconds:.3g}{rate}"
 
 
 def _both(row: Mapping, of) -> str:

@@ -32,11 +32,7 @@ from vnet_jax.models import winograd
 
 TARGET = "__onednn$convolution"
 LANES = 16  # float32 in an AVX-512 register: oneDNN pads output channels to this
-SLAB = (
-    4,
-    16,
-    96,
-)  # voxels that the weight gradient sums at a time: 2 MB of 16 channels
+SLAB = (4, 16, 96)  # voxels that the weight gradient sums at a time: 16 channels, 2 MB
 WHOLE_BYTES = 4 << 20  # its shifted copy is made in one piece up to this size
 
 Padding = tuple[tuple[int, int], ...]
