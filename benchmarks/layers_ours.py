@@ -12,16 +12,23 @@ import numpy as np
 
 from benchmarks.layers import USED
 from benchmarks.machine_rates import per_call
-from vnet_jax.models import winograd
+from benchmarks.ours import compiler_options
+from vnet_jax.models import winograd, xla
 from vnet_jax.models.conv import VARIABLE, conv, which_form
 
-#: form -> VNET_JAX_CONV, and whether Winograd's sums may be taken
+#: form on a CPU -> VNET_JAX_CONV, and whether Winograd's sums may be taken
 FORMS = {
     USED: ("auto", True),
     "onednn": ("onednn", False),
     "onednn with Winograd": ("onednn", True),
     "planar": ("planar", False),
     "planar with Winograd": ("planar", True),
+}
+#: form on a GPU -> the convolution, and whether XLA is told to keep channels last
+GPU_FORMS = {
+    USED: (conv, False),
+    "channels last": (xla.native, True),
+    "planar": (xla.planar, False),
 }
 
 
@@ -31,7 +38,7 @@ class Side:
     def forms(self) -> dict:
         """What this machine can run."""
         if jax.default_backend() != "cpu":
-            return {"forms": [USED]}
+            return {"forms": list(GPU_FORMS)}
         here = "onednn" in which_form()
         return {"forms": [f for f in FORMS if here or not f.startswith("onednn")]}
 
@@ -42,14 +49,11 @@ class Side:
             what: shape, inputs, outputs, work, dtype.
             form: of `forms`.
         """
-        word, sums = FORMS[form]
-        suits = winograd.suits if sums else lambda *_: False
-        jax.clear_caches()  # what was traced before holds another form
-        with (
-            mock.patch.dict(os.environ, {VARIABLE: word}),
-            mock.patch.object(winograd, "suits", suits),
-        ):
-            call = compiled(what)
+        if jax.default_backend() == "cpu":
+            call = on_cpu(what, *FORMS[form])
+        else:
+            convolve, last = GPU_FORMS[form]
+            call = compiled(what, convolve, compiler_options(last))
         call()
         self.calls = getattr(self, "calls", {}) | {form: call}
         return {}
@@ -59,7 +63,18 @@ class Side:
         return {"seconds": per_call(self.calls[form])}
 
 
-def compiled(what: Mapping) -> Callable:
+def on_cpu(what: Mapping, word: str, sums: bool) -> Callable:
+    """A call of one layer in one of FORMS."""
+    suits = winograd.suits if sums else lambda *_: False
+    jax.clear_caches()  # what was traced before holds another form
+    with (
+        mock.patch.dict(os.environ, {VARIABLE: word}),
+        mock.patch.object(winograd, "suits", suits),
+    ):
+        return compiled(what, conv)
+
+
+def compiled(what: Mapping, convolve: Callable, options=None) -> Callable:
     """A call of one layer, on arrays that lie on the device."""
     rng = np.random.default_rng(0)
 
@@ -71,9 +86,12 @@ def compiled(what: Mapping) -> Callable:
     x, w = draw(1, *shape, inputs), draw(5, 5, 5, inputs, outputs)
     g = draw(1, *shape, outputs)
     works = {
-        "forward": lambda x, w, g: conv(x, w),
-        "input_gradient": lambda x, w, g: jax.vjp(lambda x: conv(x, w), x)[1](g)[0],
-        "kernel_gradient": lambda x, w, g: jax.vjp(lambda w: conv(x, w), w)[1](g)[0],
+        "forward": lambda x, w, g: convolve(x, w),
+        "input_gradient": lambda x, w, g: jax.vjp(lambda x: convolve(x, w), x)[1](g)[0],
+        "kernel_gradient": lambda x, w, g: jax.vjp(lambda w: convolve(x, w), w)[1](g)[
+            0
+        ],
     }
-    program = jax.jit(works[what["work"]]).lower(x, w, g).compile()
+    lowered = jax.jit(works[what["work"]]).lower(x, w, g)
+    program = lowered.compile(compiler_options=options)
     return lambda: program(x, w, g).block_until_ready()

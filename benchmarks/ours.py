@@ -110,9 +110,9 @@ def forward(program: Program, export: str) -> tuple[Callable, dict]:
     export_s = write_weights(variables, export)
     variables = jax.device_put(variables)
     x = jax.device_put(inputs.draw(program.shape, program.batch)[0][..., None])
-    compiled, facts = compiled_for(
-        jax.jit(partial(module.apply, train=False)), variables, x
-    )
+    apply = jax.jit(partial(module.apply, train=False))
+    options = compiler_options(program.channels_last)
+    compiled, facts = compiled_for(apply, variables, x, options=options)
     return lambda: compiled(variables, x), {**facts, "export_s": export_s}
 
 
@@ -123,7 +123,8 @@ def train_step(program: Program, export: str) -> tuple[Callable, dict]:
     export_s = write_weights(state.variables, export)
     image, label = inputs.draw(program.shape, program.batch)
     batch = run.put({"image": image[..., None], "label": label})
-    compiled, facts = compiled_for(run.step, state, batch)
+    options = compiler_options(program.channels_last)
+    compiled, facts = compiled_for(run.step, state, batch, options=options)
 
     def step():
         nonlocal state
@@ -159,10 +160,15 @@ def training(program: Program, dropout: float = 0.5, rate: float = 1e-4) -> Prog
     )
 
 
-def compiled_for(function, *arguments) -> tuple[Callable, dict]:
+def compiler_options(channels_last: bool) -> dict | None:
+    """What XLA is told beside its defaults; see `benchmarks.gpu_plan`."""
+    return {"xla_gpu_force_conv_nhwc": True} if channels_last else None
+
+
+def compiled_for(function, *arguments, options=None) -> tuple[Callable, dict]:
     """Traces and compiles for the arguments: the program, seconds, planned memory."""
     began = time.perf_counter()
-    compiled = function.lower(*arguments).compile()
+    compiled = function.lower(*arguments).compile(compiler_options=options)
     compile_s = time.perf_counter() - began
     plan = compiled.memory_analysis()
     planned = (

@@ -25,6 +25,7 @@ class Program:
         batch: samples a call, over all devices.
         devices: over which the batch is cut.
         remat: of ours: activations are computed again in the backward pass.
+        channels_last: of ours, on a GPU: XLA keeps 3-D convolutions channels last.
         width: channels at full resolution.
     """
 
@@ -36,6 +37,7 @@ class Program:
     batch: int = 1
     devices: int = 1
     remat: bool = False
+    channels_last: bool = False
     width: int = 16
 
     @property
@@ -54,7 +56,7 @@ class Program:
 
     def against(self, side: str) -> Program:
         """The same work done by another side."""
-        return dataclasses.replace(self, side=side, remat=False)
+        return dataclasses.replace(self, side=side, remat=False, channels_last=False)
 
     def __str__(self) -> str:
         """Such as "cascade train_step 80x240x384 bfloat16 remat"."""
@@ -62,7 +64,8 @@ class Program:
         words = [self.net, self.work, size, self.dtype]
         words += [f"width {self.width}"] * (self.width != 16)
         words += [f"{self.devices} devices"] * (self.devices > 1)
-        return " ".join(words + ["remat"] * self.remat)
+        words += ["remat"] * self.remat
+        return " ".join(words + ["channels last"] * self.channels_last)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,11 @@ class Comparison:
     @property
     def rival_name(self) -> str:
         """The rival's side; of another program of ours, what tells it from this one."""
-        return "vnet_jax-without-remat" if self.rival.is_ours else self.rival.side
+        if not self.rival.is_ours:
+            return self.rival.side
+        apart = ("remat", "channels_last")
+        more = [w for w in apart if getattr(self.ours, w) > getattr(self.rival, w)]
+        return "-without-".join([OURS, *(word.replace("_", "-") for word in more)])
 
     def __str__(self) -> str:
         """Such as "vnet forward 32x64x96 float32 vs torch-eager"."""

@@ -32,14 +32,16 @@ def row_of(
         rates: from `machine_rates.best`.
 
     Returns:
-        FIELDS; batch, devices, remat, width, flop, rounds, in_turn; for each side what
-        `_side` returns; difference of the logits as a share of the largest.
+        FIELDS; batch, devices, remat, channels_last, width, flop, rounds, in_turn; for
+        each side what `_side` returns; difference of the logits as a share of the
+        largest.
     """
     program = comparison.ours
     settings = program.settings() | {"shape": list(program.shape)}
     fields = settings | {"rival": comparison.rival_name} | dict(numbers)
     row = {name: fields[name] for name in FIELDS}
-    row |= {name: fields[name] for name in ("batch", "devices", "remat", "width")}
+    ways = ("batch", "devices", "remat", "channels_last", "width")
+    row |= {name: fields[name] for name in ways}
     size = (program.work, program.net, program.shape)
     much = {"batch": program.batch, "width": program.width}
     flop = flops.flop(*size, **much)

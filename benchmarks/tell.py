@@ -33,7 +33,8 @@ def work(row: Mapping) -> str:
     words = [row["net"], row["work"], "x".join(map(str, row["shape"])), row["dtype"]]
     words += [f"width {row['width']}"] * (row["width"] != 16)
     words += [f"batch {row['batch']} on {row['devices']}"] * (row["batch"] > 1)
-    return " ".join(words + ["remat"] * row["remat"])
+    words += ["remat"] * row["remat"]
+    return " ".join(words + ["channels last"] * row["channels_last"])
 
 
 def ratio(row: Mapping) -> str:

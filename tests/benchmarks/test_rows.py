@@ -70,8 +70,8 @@ def test_a_side_that_does_not_run_says_why():
 
 
 def test_what_a_row_is_called():
-    made = row(batch=2, devices=2, remat=True, width=8)
-    expected = "vnet forward 16x32x32 float32 width 8 batch 2 on 2 remat"
+    made = row(batch=2, devices=2, remat=True, channels_last=True, width=8)
+    expected = "vnet forward 16x32x32 float32 width 8 batch 2 on 2 remat channels last"
     assert tell.work(made) == expected
 
 

@@ -12,10 +12,12 @@ def names(suite):
 
 
 def test_the_gpu_suite_begins_with_the_cascades_training_step():
-    assert names("gpu")[:4] == [
+    assert names("gpu")[:6] == [
         f"{TRAINING} vs torch-channels-last-3d",
         f"{TRAINING} vs torch-compile-channels-last-3d",
         f"{TRAINING} remat vs vnet_jax-without-remat",
+        f"{TRAINING} channels last vs vnet_jax-without-channels-last",
+        f"{TRAINING} channels last vs torch-channels-last-3d",
         "cascade forward 80x240x384 bfloat16 vs torch-eager",
     ]
     assert SUITES["gpu"].minutes == 8.0
