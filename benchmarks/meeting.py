@@ -6,13 +6,13 @@ import datetime
 import os
 import shlex
 import sys
-from pathlib import Path
 
 import vnet_jax
 from benchmarks import machine_rates
 from benchmarks.launch import Launcher
 from benchmarks.pipe import NotRun, Worker
 from benchmarks.suites import Suite
+from vnet_jax import processor
 from vnet_jax.commands.huge_pages import TUNABLES
 from vnet_jax.reports import machine
 
@@ -98,10 +98,7 @@ def no_bfloat16(device: str) -> str:
     """Why bfloat16 is not measured here, or ""."""
     if device == "gpu":
         return ""
-    try:
-        known = "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        known = False
+    known = processor.multiplies_bfloat16()
     return "" if known else "the processor has no AVX512_BF16"
 
 

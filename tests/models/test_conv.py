@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from vnet_jax import processor
 from vnet_jax.models import conv as conv_file
 from vnet_jax.models import onednn
 from vnet_jax.models.conv import conv, native, which_form
@@ -177,7 +178,7 @@ def test_bfloat16_keeps_its_dtype_and_its_digits():
 
 
 def test_bfloat16_runs_in_float32_where_the_cpu_cannot_multiply_it(fresh):
-    fresh.setattr(conv_file, "_multiplies_bfloat16", lambda: False)
+    fresh.setattr(processor, "multiplies_bfloat16", lambda: False)
     if which_form() != "onednn":
         pytest.skip("jaxlib has no oneDNN here")
     assert which_form("bfloat16") == "onednn in float32"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ import numpy as np
 from absl import logging
 from jax import lax
 
+from vnet_jax import processor
 from vnet_jax.models import onednn, xla
 from vnet_jax.models.xla import native
 
@@ -188,7 +188,7 @@ def _choose(dtype: str, asked: str) -> str:
     why = ""
     if asked == "planar":
         form, why = "planar" + IN_FLOAT32 * (dtype == "bfloat16"), f"{VARIABLE} is set"
-    elif dtype == "bfloat16" and not _multiplies_bfloat16():
+    elif dtype == "bfloat16" and not processor.multiplies_bfloat16():
         form = _choose("float32", asked) + IN_FLOAT32
         why = "the CPU has no AVX512_BF16"
     else:
@@ -198,13 +198,6 @@ def _choose(dtype: str, asked: str) -> str:
         raise ValueError(f"{VARIABLE} is onednn, but {why}")
     logging.info("%s convolutions on a CPU: %s %s", dtype, form, f"({why})" * bool(why))
     return form
-
-
-def _multiplies_bfloat16() -> bool:
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii")
-    except OSError:
-        return False
 
 
 def _self_test(dtype: str) -> str:

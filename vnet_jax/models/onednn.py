@@ -28,10 +28,10 @@ from jax import lax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
+from vnet_jax import processor
 from vnet_jax.models import winograd
 
 TARGET = "__onednn$convolution"
-LANES = 16  # float32 in an AVX-512 register: oneDNN pads output channels to this
 SLAB = (4, 16, 96)  # voxels that the weight gradient sums at a time: 16 channels, 2 MB
 WHOLE_BYTES = 4 << 20  # its shifted copy is made in one piece up to this size
 
@@ -117,12 +117,13 @@ def _directly(x, w):
 def _folds_outputs(shape: tuple[int, ...]) -> bool:
     """Whether laying the W offsets out as output channels saves padded channels."""
     *_, k, inputs, outputs = shape
+    lanes = processor.lanes()
 
     def padded(channels):
-        return math.ceil(channels / LANES) * LANES
+        return math.ceil(channels / lanes) * lanes
 
     # 3 outputs, 5 offsets: 16 padded channels over 25 offsets, not over all 125.
-    folded = padded(k * outputs) * inputs + k * k * outputs * LANES / 25
+    folded = padded(k * outputs) * inputs + k * k * outputs * lanes / 25
     return folded < 0.75 * k * padded(outputs) * inputs
 
 

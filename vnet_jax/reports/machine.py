@@ -6,14 +6,15 @@ import os
 import platform
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
+
+from vnet_jax import processor
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scipy", "nibabel")
 
 
 def hardware() -> dict[str, str]:
     """Processor, cores this process may use, memory, system."""
-    facts = {"Processor": _processor(), "Cores": str(_cores())}
+    facts = {"Processor": processor.name(), "Cores": str(_cores())}
     names = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" in names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -31,16 +32,6 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             facts[name] = "not installed"
     return facts
-
-
-def _processor() -> str:
-    """The processor's name; on Linux `platform` alone says x86_64 or nothing."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if "model name" in line)
-    return next(names, platform.processor() or platform.machine())
 
 
 def _cores() -> int:
