@@ -61,6 +61,7 @@ SHAPES = [  # image (D, H, W), kernel, inputs, outputs
     ((3, 4, 5), (3, 1, 5), 5, 7),  # a kernel of three sizes
     ((2, 3, 2), (5, 5, 5), 4, 4),  # an image smaller than the kernel
     ((1, 5, 6), (5, 5, 5), 256, 256),  # the deepest level
+    ((5, 6, 4), (5, 5, 5), 5, 1),
 ]
 
 
@@ -90,18 +91,21 @@ def test_value_and_gradients_equal_the_native_form(size, kernel, inputs, outputs
 def test_weight_gradient_is_the_same_slab_by_slab(monkeypatch, size, outputs):
     if which_form() != "onednn":
         pytest.skip("jaxlib has no oneDNN here")
-    k = (5, 3, 7)
+    k = (3, 5, 7)
+    monkeypatch.setattr(processor, "lanes", lambda: 8)
     x, g = draw((2, *size, 8), (2, *size, outputs))
     whole = jax.jit(lambda: onednn.weight_gradient(x, g, k))()
     assert onednn._slab_shape(x.shape, 4, k) == x.shape[:4]
     monkeypatch.setattr(onednn, "WHOLE_BYTES", 1)
-    monkeypatch.setattr(onednn, "SLAB", (2, 8, 10))
+    monkeypatch.setattr(onednn, "DEEP", 2)
+    monkeypatch.setattr(onednn, "WIDE", 10)
     assert onednn._slab_shape(x.shape, 4, k)[0] == 1
     close(jax.jit(lambda: onednn.weight_gradient(x, g, k))(), whole)
 
 
-def test_slabs_are_pieces_of_about_one_size():
+def test_slabs_are_pieces_of_about_one_size(monkeypatch):
     """240 rows in pieces of 16, 120 in eight of 15; a small volume is one piece."""
+    monkeypatch.setattr(processor, "lanes", lambda: 16)
     k = (5, 5, 5)
     assert onednn._slab_shape((1, 80, 240, 384, 32), 4, k) == (1, 4, 16, 96)
     assert onednn._slab_shape((2, 81, 120, 192, 16), 4, k) == (1, 4, 15, 96)

@@ -5,8 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vnet_jax import processor
 from vnet_jax.models import winograd, xla
 from vnet_jax.models.onednn import convolve, weight_gradient
+
+
+@pytest.fixture(autouse=True)
+def sixteen_lanes(monkeypatch):
+    """As with AVX-512, whatever the processor."""
+    monkeypatch.setattr(processor, "lanes", lambda: 16)
+
 
 SUITS = [  # (N, D, H, W), inputs, outputs: at least 16 channels and 2048 voxels
     ((1, 8, 16, 16), 16, 16),
@@ -63,6 +71,20 @@ def test_both_forms_equal_the_definition(
     ):
         close(jax.jit(lambda x, w, f=forward: f(x, w))(x, w), value)
         close(jax.jit(functools.partial(backward, k=(5, 5, 5)))(x, g), gradient)
+
+
+def test_the_fallback_on_planes_that_are_too_large_for_products(monkeypatch):
+    (size, inputs, outputs) = SUITS[1]
+    x, w, g = draw((*size, inputs), (5, 5, 5, inputs, outputs), (*size, outputs))
+    monkeypatch.setattr(xla, "SMALL_PLANE", 1)
+    backward = functools.partial(xla.planar_gradient, k=(5, 5, 5))
+    close(jax.jit(backward)(x, g), exact(x, w, g)[1])
+
+
+def test_with_registers_of_8_it_is_for_8_channels(monkeypatch):
+    monkeypatch.setattr(processor, "lanes", lambda: 8)
+    assert winograd.suits((1, 8, 16, 16, 8), (5, 5, 5, 8, 32))
+    assert not winograd.suits((1, 8, 16, 16, 4), (5, 5, 5, 4, 32))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ from vnet_jax import processor
 from vnet_jax.models import winograd
 
 TARGET = "__onednn$convolution"
-SLAB = (4, 16, 96)  # voxels that the weight gradient sums at a time: 16 channels, 2 MB
+PADDED = 16  # output channels that oneDNN computes at the least, for the price of all
+DEEP, WIDE = 4, 96  # of the slab that the weight gradient sums at a time
 WHOLE_BYTES = 4 << 20  # its shifted copy is made in one piece up to this size
 
 Padding = tuple[tuple[int, int], ...]
@@ -117,13 +118,12 @@ def _directly(x, w):
 def _folds_outputs(shape: tuple[int, ...]) -> bool:
     """Whether laying the W offsets out as output channels saves padded channels."""
     *_, k, inputs, outputs = shape
-    lanes = processor.lanes()
 
     def padded(channels):
-        return math.ceil(channels / lanes) * lanes
+        return math.ceil(channels / PADDED) * PADDED
 
     # 3 outputs, 5 offsets: 16 padded channels over 25 offsets, not over all 125.
-    folded = padded(k * outputs) * inputs + k * k * outputs * lanes / 25
+    folded = padded(k * outputs) * inputs + k * k * outputs * PADDED / 25
     return folded < 0.75 * k * padded(outputs) * inputs
 
 
@@ -239,13 +239,17 @@ def _pad_depth(a, both):
 
 
 def _slab_shape(shape, itemsize, k):
-    """The slab (n, d, h, w) of an image (N, D, H, W, C): all of it, or about SLAB."""
+    """The slab (n, d, h, w) of an image (N, D, H, W, C): all of it, or a small one.
+
+    With AVX-512 of 16 rows: 2 MB of 16 channels. Caches are smaller without.
+    """
     *size, channels = shape
     n, d, h, w = size
     copied = n * (d + k[0] - 1) * (h + k[1] - 1) * w * k[2] * channels * itemsize
     if copied <= WHOLE_BYTES:
         return tuple(size)
-    return 1, *(even(n, most) for n, most in zip(size[1:], SLAB, strict=True))
+    slab = (DEEP, processor.lanes(), WIDE)
+    return 1, *(even(n, most) for n, most in zip(size[1:], slab, strict=True))
 
 
 def even(length: int, most: int) -> int:

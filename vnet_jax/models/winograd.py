@@ -27,10 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from vnet_jax import processor
+
 KERNEL = 5  # slices
 TILE = 4  # output slices of a tile
 POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))  # and infinity
-NARROW = 16  # channels below which the sums cost more than they save
 FEW_VOXELS = 2048  # below, transforming the kernel costs more than it saves
 CHUNK_BYTES = 64 << 20  # of the transformed input and output at a time
 
@@ -41,11 +42,14 @@ KernelGradient = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def suits(image_shape: Sequence[int], kernel_shape: Sequence[int]) -> bool:
-    """Whether these sums are worth it: (N, D, H, W, C) and (*k, C, O)."""
+    """Whether these sums are worth it: (N, D, H, W, C) and (*k, C, O).
+
+    Fewer channels than a register holds are as dear as a full one: less is saved.
+    """
     return (
         kernel_shape[0] == KERNEL
         and image_shape[1] >= TILE
-        and min(kernel_shape[-2:]) >= NARROW
+        and min(kernel_shape[-2:]) >= processor.lanes()
         and math.prod(image_shape[:-1]) >= FEW_VOXELS
     )
 

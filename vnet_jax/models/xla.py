@@ -8,6 +8,7 @@ no oneDNN.
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,8 @@ from jax import lax
 
 from vnet_jax.models import winograd
 
-FOLDED_BYTES = 1 << 30  # above, the folded copies cost more memory than they are worth
+SMALL_PLANE = 1024  # voxels of a slice, up to which matrix products are quicker
+FOLDED_BYTES = 1 << 30  # above, the folded copy costs more memory than it is worth
 
 
 def native(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -80,14 +82,18 @@ def planar(x: jax.Array, w: jax.Array) -> jax.Array:
     """A 3-D convolution from 2-D ones; arguments as for `native`.
 
     By Winograd's sums along depth where they are worth it, else one convolution with
-    the depth offsets side by side as channels.
+    the depth offsets side by side as channels, of the side that has fewer.
     """
     if x.dtype == jnp.float32 and winograd.suits(x.shape, w.shape):
         return winograd.convolve(x, w, _planes)
-    if _folded_bytes(x, w.shape[0]) > FOLDED_BYTES:
+    k, *plane, inputs, outputs = w.shape
+    if _folded_bytes(x, w.shape) > FOLDED_BYTES:
         return native(x, w)
-    k, *plane, _, outputs = w.shape
-    return _planes(_fold(x, k), jnp.moveaxis(w, 0, 2).reshape(1, *plane, -1, outputs))
+    if inputs <= outputs:
+        flat = jnp.moveaxis(w, 0, 2).reshape(1, *plane, k * inputs, outputs)
+        return _planes(_fold(x, k), flat)
+    flat = jnp.moveaxis(w, 0, 3).reshape(1, *plane, inputs, k * outputs)
+    return _unfold(_planes(x, flat), k)
 
 
 def planar_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.Array:
@@ -103,12 +109,19 @@ def planar_gradient(x: jax.Array, g: jax.Array, k: tuple[int, int, int]) -> jax.
     """
     shape = (*k, x.shape[-1], g.shape[-1])
     if x.dtype == jnp.float32 and winograd.suits(x.shape, shape):
-        planes = functools.partial(_planes_gradient, k=k[1:])
-        return winograd.kernel_gradient(x, g, planes)
-    if _folded_bytes(x, k[0]) > FOLDED_BYTES:
+        small = math.prod(x.shape[2:4]) <= SMALL_PLANE
+        planes = _products_gradient if small else _planes_gradient
+        return winograd.kernel_gradient(x, g, functools.partial(planes, k=k[1:]))
+    if _folded_bytes(x, shape) > FOLDED_BYTES:
         return native_gradient(x, g, k)
-    folded = _planes_gradient(_fold(x, k[0]), g, k[1:])  # (1, kh, kw, kd C, O)
-    return jnp.moveaxis(folded.reshape(*k[1:], k[0], *shape[3:]), 2, 0)
+    single = min(shape[3:]) == 1
+    planes = _planes_gradient if single else _products_gradient
+    if x.shape[-1] <= g.shape[-1]:
+        folded = planes(_fold(x, k[0]), g, k[1:])  # (1, kh, kw, kd C, O)
+        return jnp.moveaxis(folded.reshape(*k[1:], k[0], *shape[3:]), 2, 0)
+    folded = planes(x, _fold(g, k[0]), k[1:])  # (1, kh, kw, C, kd O)
+    folded = folded.reshape(*k[1:], shape[3], k[0], shape[4])
+    return jnp.flip(jnp.moveaxis(folded, 3, 0), 0)  # g turns the other way
 
 
 def _fold(x, k):
@@ -118,8 +131,18 @@ def _fold(x, k):
     return jnp.concatenate([padded[:, i : i + depth] for i in range(k)], -1)
 
 
-def _folded_bytes(x, k):
-    return x.size * x.dtype.itemsize * k
+def _unfold(parts, k):
+    """(N, D, H, W, k O) -> (N, D, H, W, O): the transpose of `_fold`, from the end."""
+    depth = parts.shape[1]
+    parts = jnp.pad(parts, ((0, 0), (k // 2, k // 2), (0, 0), (0, 0), (0, 0)))
+    pieces = jnp.split(parts, k, -1)
+    return sum(piece[:, i : i + depth] for i, piece in enumerate(pieces))
+
+
+def _folded_bytes(x, kernel_shape):
+    k, *_, inputs, outputs = kernel_shape
+    voxels = x.size // inputs
+    return voxels * k * min(inputs, outputs) * x.dtype.itemsize
 
 
 def _planes(x, w):
@@ -140,3 +163,21 @@ def _planes_gradient(x, g, k):
     order = ("NHWC", "HWIO", "NHWC")
     grad = lax.conv_general_dilated(x, g, (1, 1), pads, dimension_numbers=order)
     return grad.transpose(1, 2, 0, 3)[None]
+
+
+def _products_gradient(x, g, k):
+    """The same as `_planes_gradient`, as a matrix product for each offset along H.
+
+    The side with fewer channels is shifted: its offsets along W lie side by side.
+    """
+    if x.shape[-1] > g.shape[-1]:
+        turned = jnp.flip(_products_gradient(g, x, k), (1, 2))
+        return turned.swapaxes(3, 4)
+    height, width, channels = x.shape[2:]
+    pads = ((0, 0), (k[0] // 2,) * 2, (k[1] // 2,) * 2, (0, 0))
+    x = jnp.pad(x.reshape(-1, *x.shape[2:]), pads)
+    x = jnp.concatenate([x[:, :, c : c + width] for c in range(k[1])], -1)
+    g = g.reshape(-1, g.shape[-1])
+    rows = [x[:, b : b + height].reshape(len(g), -1) for b in range(k[0])]
+    grad = jnp.stack([row.T @ g for row in rows])  # (kh, kw C, O)
+    return grad.reshape(1, *k, channels, -1)
