@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks import flops
+from benchmarks.compare import PAUSE_S
 from benchmarks.launch import Launcher
 from benchmarks.pipe import NotRun, Worker
 from benchmarks.program import CHANNELS_LAST, EAGER, OURS
@@ -99,6 +101,7 @@ def _in_turn(forms: Mapping[str, Worker], what: Mapping) -> tuple[dict, dict]:
             not_run[form] = str(failure)
     for _ in range(ROUNDS):
         for form, seconds in times.items():
+            time.sleep(PAUSE_S)
             seconds.append(forms[form].ask("time", form=form)["seconds"])
     return {form: statistics.median(s) for form, s in times.items()}, not_run
 
