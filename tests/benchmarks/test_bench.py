@@ -10,7 +10,7 @@ BENCH = [sys.executable, str(ROOT / "bin" / "bench.py")]
 
 def test_help_names_suites_and_flags():
     done = subprocess.run([*BENCH, "--help"], capture_output=True, text=True)
-    for word in ("--suite: <quick|cpu|gpu|race|multi>", "--out", "--torch_python"):
+    for word in ("--suite: <quick|cpu|gpu|layers|race|multi>", "--out", "--torch_python"):
         assert word in done.stdout
     assert "ratio = PyTorch's time / ours" in done.stdout
 
