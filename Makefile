@@ -13,8 +13,8 @@ BASELINE ?= .venv-baseline
 SUITE ?= quick
 WORKERS ?= 2
 TORCH ?= torch==2.13.0
-# A file of tests stays with one worker: its fixtures are made once.
-SPREAD := --numprocesses $(WORKERS) --dist loadfile
+# A file of tests stays with one worker, its fixtures are made once; in the order of tests/conftest.py.
+SPREAD := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow bench test-baseline check format clean
 
