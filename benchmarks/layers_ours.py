@@ -12,8 +12,7 @@ import numpy as np
 
 from benchmarks.layers import USED
 from benchmarks.machine_rates import per_call
-from benchmarks.ours import compiler_options
-from vnet_jax.models import winograd, xla
+from vnet_jax.models import cudnn, winograd, xla
 from vnet_jax.models.conv import VARIABLE, conv, which_form
 
 #: form on a CPU -> VNET_JAX_CONV, and whether Winograd's sums may be taken
@@ -24,11 +23,11 @@ FORMS = {
     "planar": ("planar", False),
     "planar with Winograd": ("planar", True),
 }
-#: form on a GPU -> the convolution, and whether XLA is told to keep channels last
+#: form on a GPU -> the convolution, and what XLA is told
 GPU_FORMS = {
-    USED: (conv, False),
-    "channels last": (xla.native, True),
-    "planar": (xla.planar, False),
+    USED: (conv, cudnn.OPTIONS),
+    "native": (xla.native, None),
+    "native channels last": (xla.native, cudnn.OPTIONS),
 }
 
 
@@ -52,8 +51,7 @@ class Side:
         if jax.default_backend() == "cpu":
             call = on_cpu(what, *FORMS[form])
         else:
-            convolve, last = GPU_FORMS[form]
-            call = compiled(what, convolve, compiler_options(last))
+            call = compiled(what, *GPU_FORMS[form])
         call()
         self.calls = getattr(self, "calls", {}) | {form: call}
         return {}

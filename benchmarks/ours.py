@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ from benchmarks import inputs, machine_rates, memory
 from benchmarks.pipe import STARTED
 from benchmarks.program import Program
 from vnet_jax import models
-from vnet_jax.models.conv import which_form
+from vnet_jax.models.conv import VARIABLE, compiler_options, which_form
 from vnet_jax.runs import sharding
 from vnet_jax.training.programs import Programs, programs
 from vnet_jax.training.state import learning_rate
@@ -74,7 +76,8 @@ class Side:
         """
         program = Program.of(settings)
         make = {"forward": forward, "train_step": train_step}[program.work]
-        self._call, facts = make(program, export)
+        with convolutions(program.native):
+            self._call, facts = make(program, export)
         began = time.perf_counter()
         result = jax.block_until_ready(self._call())
         warm_s = time.perf_counter() - began
@@ -110,9 +113,9 @@ def forward(program: Program, export: str) -> tuple[Callable, dict]:
     export_s = write_weights(variables, export)
     variables = jax.device_put(variables)
     x = jax.device_put(inputs.draw(program.shape, program.batch)[0][..., None])
-    apply = jax.jit(partial(module.apply, train=False))
-    options = compiler_options(program.channels_last)
-    compiled, facts = compiled_for(apply, variables, x, options=options)
+    apply = partial(module.apply, train=False)
+    apply = jax.jit(apply, compiler_options=compiler_options())
+    compiled, facts = compiled_for(apply, variables, x)
     return lambda: compiled(variables, x), {**facts, "export_s": export_s}
 
 
@@ -123,8 +126,7 @@ def train_step(program: Program, export: str) -> tuple[Callable, dict]:
     export_s = write_weights(state.variables, export)
     image, label = inputs.draw(program.shape, program.batch)
     batch = run.put({"image": image[..., None], "label": label})
-    options = compiler_options(program.channels_last)
-    compiled, facts = compiled_for(run.step, state, batch, options=options)
+    compiled, facts = compiled_for(run.step, state, batch)
 
     def step():
         nonlocal state
@@ -160,15 +162,26 @@ def training(program: Program, dropout: float = 0.5, rate: float = 1e-4) -> Prog
     )
 
 
-def compiler_options(channels_last: bool) -> dict | None:
-    """What XLA is told beside its defaults; see `benchmarks.gpu_plan`."""
-    return {"xla_gpu_force_conv_nhwc": True} if channels_last else None
+@contextlib.contextmanager
+def convolutions(native: bool):
+    """While it lasts, programs are traced with XLA's own convolutions, if so asked."""
+    word = "native" if native else os.environ.get(VARIABLE, "auto")
+    with mock.patch.dict(os.environ, {VARIABLE: word}):
+        _forget_traces()
+        yield
+    _forget_traces()
 
 
-def compiled_for(function, *arguments, options=None) -> tuple[Callable, dict]:
+def _forget_traces():
+    """What was traced before may hold other convolutions."""
+    programs.cache_clear()
+    jax.clear_caches()
+
+
+def compiled_for(function, *arguments) -> tuple[Callable, dict]:
     """Traces and compiles for the arguments: the program, seconds, planned memory."""
     began = time.perf_counter()
-    compiled = function.lower(*arguments).compile(compiler_options=options)
+    compiled = function.lower(*arguments).compile()
     compile_s = time.perf_counter() - began
     plan = compiled.memory_analysis()
     planned = (

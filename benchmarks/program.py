@@ -25,7 +25,7 @@ class Program:
         batch: samples a call, over all devices.
         devices: over which the batch is cut.
         remat: of ours: activations are computed again in the backward pass.
-        channels_last: of ours, on a GPU: XLA keeps 3-D convolutions channels last.
+        native: of ours: convolutions are XLA's own, in the layout that XLA chooses.
         width: channels at full resolution.
     """
 
@@ -37,7 +37,7 @@ class Program:
     batch: int = 1
     devices: int = 1
     remat: bool = False
-    channels_last: bool = False
+    native: bool = False
     width: int = 16
 
     @property
@@ -56,7 +56,7 @@ class Program:
 
     def against(self, side: str) -> Program:
         """The same work done by another side."""
-        return dataclasses.replace(self, side=side, remat=False, channels_last=False)
+        return dataclasses.replace(self, side=side, remat=False, native=False)
 
     def __str__(self) -> str:
         """Such as "cascade train_step 80x240x384 bfloat16 remat"."""
@@ -65,7 +65,7 @@ class Program:
         words += [f"width {self.width}"] * (self.width != 16)
         words += [f"{self.devices} devices"] * (self.devices > 1)
         words += ["remat"] * self.remat
-        return " ".join(words + ["channels last"] * self.channels_last)
+        return " ".join(words + ["native convolutions"] * self.native)
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,8 @@ class Comparison:
         """The rival's side; of another program of ours, what tells it from this one."""
         if not self.rival.is_ours:
             return self.rival.side
-        apart = ("remat", "channels_last")
-        more = [w for w in apart if getattr(self.ours, w) > getattr(self.rival, w)]
-        return "-without-".join([OURS, *(word.replace("_", "-") for word in more)])
+        without = "-without-remat" * (self.ours.remat > self.rival.remat)
+        return OURS + without + "-native" * self.rival.native
 
     def __str__(self) -> str:
         """Such as "vnet forward 32x64x96 float32 vs torch-eager"."""

@@ -32,7 +32,7 @@ def row_of(
         rates: from `machine_rates.best`.
 
     Returns:
-        FIELDS; batch, devices, remat, channels_last, width, flop, rounds, in_turn; for
+        FIELDS; batch, devices, remat, native, width, flop, rounds, in_turn; for
         each side what `_side` returns; difference of the logits as a share of the
         largest.
     """
@@ -40,7 +40,7 @@ def row_of(
     settings = program.settings() | {"shape": list(program.shape)}
     fields = settings | {"rival": comparison.rival_name} | dict(numbers)
     row = {name: fields[name] for name in FIELDS}
-    ways = ("batch", "devices", "remat", "channels_last", "width")
+    ways = ("batch", "devices", "remat", "native", "width")
     row |= {name: fields[name] for name in ways}
     size = (program.work, program.net, program.shape)
     much = {"batch": program.batch, "width": program.width}

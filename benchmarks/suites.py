@@ -84,11 +84,9 @@ def gpu() -> Iterator[Comparison]:
     forward = dataclasses.replace(step, work="forward")
     yield from versus(step, CHANNELS_LAST, COMPILE_CHANNELS_LAST)
     yield Comparison(dataclasses.replace(step, remat=True), step)
-    last = dataclasses.replace(step, channels_last=True)
-    yield Comparison(last, step)
-    yield from versus(last, CHANNELS_LAST)
     yield from versus(forward, EAGER, CHANNELS_LAST)
-    yield Comparison(dataclasses.replace(forward, channels_last=True), forward)
+    for program in (step, forward):
+        yield Comparison(program, dataclasses.replace(program, native=True))
     yield from versus(dataclasses.replace(forward, dtype="float32"), EAGER)
     yield from versus(dataclasses.replace(step, net="vnet"), CHANNELS_LAST)
     yield from versus(dataclasses.replace(step, dtype="float32"), EAGER)

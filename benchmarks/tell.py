@@ -34,7 +34,7 @@ def work(row: Mapping) -> str:
     words += [f"width {row['width']}"] * (row["width"] != 16)
     words += [f"batch {row['batch']} on {row['devices']}"] * (row["batch"] > 1)
     words += ["remat"] * row["remat"]
-    return " ".join(words + ["channels last"] * row["channels_last"])
+    return " ".join(words + ["native convolutions"] * row["native"])
 
 
 def ratio(row: Mapping) -> str:

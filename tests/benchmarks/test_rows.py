@@ -70,9 +70,9 @@ def test_a_side_that_does_not_run_says_why():
 
 
 def test_what_a_row_is_called():
-    made = row(batch=2, devices=2, remat=True, channels_last=True, width=8)
-    expected = "vnet forward 16x32x32 float32 width 8 batch 2 on 2 remat channels last"
-    assert tell.work(made) == expected
+    made = row(batch=2, devices=2, remat=True, native=True, width=8)
+    expected = "vnet forward 16x32x32 float32 width 8 batch 2 on 2 remat"
+    assert tell.work(made) == f"{expected} native convolutions"
 
 
 def test_json_is_whole_after_each_row(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ from vnet_jax.ct.geometry import Grid, Volume, crop_padded
 from vnet_jax.ct.intensity import scale
 from vnet_jax.inference import roi
 from vnet_jax.inference.tiles import Stitch, gaussian_weights, window_starts
+from vnet_jax.models.conv import compiler_options
 
 
 class Predictor:
@@ -47,7 +49,7 @@ class Predictor:
         self.clip_hu = tuple(float(h) for h in clip_hu)
         self.pad_value = float(pad_value)
 
-        @jax.jit
+        @functools.partial(jax.jit, compiler_options=compiler_options())
         def program(variables, window):
             logits = module.apply(variables, window, train=False)
             return tuple(nn.softmax(stage, axis=-1)[0] for stage in logits)

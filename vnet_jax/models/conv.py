@@ -1,9 +1,11 @@
 """The one convolution of the networks, and which form of it runs.
 
-On GPU and TPU, and wherever a spatial axis is cut over devices, XLA's own ("native").
-On a CPU the oneDNN inside jaxlib ("onednn") where it is there and passes a self-test,
-else XLA's 2-D ones ("planar"), both by `winograd` where it pays. The environment
-variable VNET_JAX_CONV = auto, native, planar or onednn overrules the choice.
+On an NVIDIA GPU XLA's with voxels folded into channels ("folded"), on other GPUs, on
+TPUs and wherever a spatial axis is cut over devices XLA's own ("native"). On a CPU the
+oneDNN inside jaxlib ("onednn") where it is there and passes a self-test, else XLA's 2-D
+ones ("planar"), both by `winograd` where it pays. The environment variable
+VNET_JAX_CONV = auto, native, planar or onednn overrules the choice: native everywhere,
+the other two on a CPU.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from absl import logging
 from jax import lax
 
 from vnet_jax import processor
-from vnet_jax.models import onednn, xla
+from vnet_jax.models import cudnn, onednn, xla
 from vnet_jax.models.xla import native
 
 VARIABLE = "VNET_JAX_CONV"
@@ -49,25 +51,45 @@ def conv(x: jax.Array, w: jax.Array, *, spatially_sharded: bool = False) -> jax.
     if all(k == 1 for k in w.shape[:-2]):
         return x @ w[(0,) * (w.ndim - 2)]
     form = "native" if spatially_sharded or x.ndim != 5 else _form(x.dtype)
-    if form == "native":
-        return native(x, w)
-    if form.endswith(IN_FLOAT32):
-        wide = _fast(x.astype(jnp.float32), w.astype(jnp.float32), form.split()[0])
-        return wide.astype(x.dtype)
-    return _fast(x, w, form)
+    return native(x, w) if form == "native" else _fast(x, w, form)
 
 
 def which_form(dtype: str = "float32") -> str:
     """The form that `conv` takes on this process's default device.
 
     Returns:
-        "native", "planar", "onednn", for float64 on a CPU "product", for bfloat16
-        on one that cannot multiply it "onednn in float32" or "planar in float32".
+        "native", "folded", "planar", "onednn", for float64 on a CPU "product", for
+        bfloat16 on one that cannot multiply it "onednn in float32" or "planar in
+        float32".
 
     Raises:
         ValueError: VNET_JAX_CONV holds another word.
     """
-    return _form(jnp.dtype(dtype)) if jax.default_backend() == "cpu" else "native"
+    form = _form(jnp.dtype(dtype))
+    if jax.default_backend() == "cpu" or form == "native":
+        return form
+    folded = _on_cuda() and jnp.dtype(dtype).itemsize == 2
+    return "folded" if folded else "native"
+
+
+def compiler_options() -> dict[str, bool]:
+    """What XLA is to be told when it compiles a network for the default device.
+
+    Returns:
+        Options for `jax.jit`; none on a CPU.
+
+    Raises:
+        ValueError: VNET_JAX_CONV holds another word.
+    """
+    return cudnn.OPTIONS if _on_cuda() and _asked() != "native" else {}
+
+
+def _on_cuda() -> bool:
+    return jax.default_backend() == "gpu" and "cuda" in _platform_version()
+
+
+def _platform_version() -> str:
+    return jax.devices()[0].client.platform_version.lower()
 
 
 def quick_dtype() -> str:
@@ -96,9 +118,24 @@ FAST = {
 }
 
 
+def _on_cpu(form: str) -> _Fast:
+    """The functions of a form, of one in float32 with the dtypes changed around."""
+    name, _, wide = form.partition(" ")
+    fast = FAST[name]
+    return _Fast(*map(_in_float32, fast)) if wide else fast
+
+
+def _in_float32(function):
+    def run(*arrays, **more):
+        wide = [array.astype(jnp.float32) for array in arrays]
+        return function(*wide, **more).astype(arrays[0].dtype)
+
+    return run
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _fast(x, w, form: str):
-    """`form` on a CPU, native elsewhere: decided when it is lowered for a platform."""
+    """`form` on a CPU, another elsewhere: decided when it is lowered for a platform."""
     return _forward(form)(x, w)
 
 
@@ -119,7 +156,8 @@ _fast.defvjp(_fast_forward, _fast_backward)
 def _forward(form: str):
     @jax.custom_batching.custom_vmap
     def forward(x, w):
-        return lax.platform_dependent(x, w, cpu=FAST[form].forward, default=native)
+        ways = dict(cpu=_on_cpu(form).forward, cuda=cudnn.forward, default=native)
+        return lax.platform_dependent(x, w, **ways)
 
     @forward.def_vmap
     def _mapped(size, mapped, x, w):
@@ -136,9 +174,13 @@ def _forward(form: str):
 def _kernel_gradient(form: str, k: tuple[int, int, int]):
     @jax.custom_batching.custom_vmap
     def gradient(x, g):
-        fast = functools.partial(FAST[form].kernel_gradient, k=k)
-        by_native = functools.partial(xla.native_gradient, k=k)
-        return lax.platform_dependent(x, g, cpu=fast, default=by_native)
+        ways = dict(
+            cpu=_on_cpu(form).kernel_gradient,
+            cuda=cudnn.kernel_gradient,
+            default=xla.native_gradient,
+        )
+        ways = {name: functools.partial(way, k=k) for name, way in ways.items()}
+        return lax.platform_dependent(x, g, **ways)
 
     @gradient.def_vmap
     def _mapped(size, mapped, x, g):
@@ -170,11 +212,16 @@ def _check(x, w):
         raise ValueError(f"image {x.dtype} and kernel {w.dtype} must have one dtype")
 
 
-def _form(dtype) -> str:
-    """The form on a CPU."""
+def _asked() -> str:
     asked = os.environ.get(VARIABLE, "auto")
     if asked not in WORDS:
         raise ValueError(f"{VARIABLE} is {asked!r}, not one of {', '.join(WORDS)}")
+    return asked
+
+
+def _form(dtype) -> str:
+    """The form on a CPU."""
+    asked = _asked()
     if asked != "native" and dtype == jnp.float64:
         return "product"
     if asked == "native" or dtype not in (jnp.float32, jnp.bfloat16):

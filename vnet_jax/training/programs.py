@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import jax
 from flax import linen as nn
 
+from vnet_jax.models.conv import compiler_options
 from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import sharding
 from vnet_jax.training.state import TrainState, adam, init_state
@@ -70,6 +71,7 @@ def programs(
             donate_argnums=0,
             in_shardings=(whole, cut),
             out_shardings=(whole, whole),
+            compiler_options=compiler_options(),
         ),
         place=lambda state: jax.device_put(state, whole),
         put=lambda batch: sharding.put_batch(batch, plan.micro_batches, cut),
