@@ -49,7 +49,7 @@ class Side:
         multiply, add_one = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
 
         def product(n, dtype):
-            a = jnp.ones((n, n), dtype)
+            a = jax.random.normal(jax.random.key(0), (n, n), dtype)
             return lambda: multiply(a, a).block_until_ready()
 
         def copy(count):

@@ -51,7 +51,7 @@ class Side:
         """FLOP/s of matrix products and bytes/s of a copy; see `machine_rates`."""
 
         def product(n, dtype):
-            a = torch.ones((n, n), dtype=DTYPES[dtype], device=self.device)
+            a = torch.randn((n, n), dtype=DTYPES[dtype], device=self.device)
             return partial(self._finished, partial(torch.matmul, a, a))
 
         def copy(count):
