@@ -41,10 +41,10 @@ def forward(x: jax.Array, w: jax.Array) -> jax.Array:
         return native(x, w)
     inputs, outputs = w.shape[3:]
     if outputs <= NARROW < inputs and _divides(BLOCK, x.shape):
-        return _blocks(x, w)
+        return blocks(x, w)
     sizes = _sizes(x.shape, inputs, outputs)
     narrow = inputs <= NARROW
-    y = (native if narrow else _turned)(fold(x, sizes), fold_kernel(w, sizes))
+    y = (native if narrow else turned)(fold(x, sizes), fold_kernel(w, sizes))
     return unfold(y, sizes)
 
 
@@ -108,6 +108,19 @@ def fold_kernel(w: jax.Array, sizes: Sequence[int]) -> jax.Array:
     return w
 
 
+def turned(x: jax.Array, w: jax.Array) -> jax.Array:
+    """`native` as the gradient of an input, for which cuDNN has the better kernels."""
+    back = jnp.flip(w, (0, 1, 2)).swapaxes(3, 4)
+    back = lax.optimization_barrier(back)  # else XLA sees that it is turned twice
+    y = jax.ShapeDtypeStruct((*x.shape[:-1], w.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda y: native(y, back), y)(x)[0]
+
+
+def blocks(x: jax.Array, w: jax.Array) -> jax.Array:
+    """`native` for few outputs: those of 2x2x2 voxels at once, by steps of 2."""
+    return unfold(_strided(x, _spread_kernel(w)), BLOCK)
+
+
 def _fold_kernel_axis(w, axis, size):
     k, places = w.shape[axis], _span(w.shape[axis], size)
     w = jnp.moveaxis(w, axis, 0)
@@ -130,19 +143,6 @@ def _fold_kernel_axis(w, axis, size):
 def _span(k, size):
     """Folded voxels that hold the k voxels around each of `size` ones."""
     return 2 * -(-(k // 2) // size) + 1
-
-
-def _turned(x, w):
-    """`native` as the gradient of an input, for which cuDNN has the better kernels."""
-    back = jnp.flip(w, (0, 1, 2)).swapaxes(3, 4)
-    back = lax.optimization_barrier(back)  # else XLA sees that it is turned twice
-    y = jax.ShapeDtypeStruct((*x.shape[:-1], w.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda y: native(y, back), y)(x)[0]
-
-
-def _blocks(x, w):
-    """Few outputs: those of a block of voxels together, by steps of a block."""
-    return unfold(_strided(x, _spread_kernel(w)), BLOCK)
 
 
 def _strided(x, w):
