@@ -86,8 +86,8 @@ def describe_h100(devices: int):
         raise ModuleNotFoundError("jax-cuda13-plugin is not installed") from None
 
 
-def train_step(topology, *, cascade, shape, dtype, remat) -> Plan:
-    """Compiles the training step, one sample a device.
+def train_step(topology, *, cascade, shape, dtype, remat, space=1) -> Plan:
+    """Compiles the training step, one sample a device or a group of `space` ones.
 
     Args:
         topology: from `describe_h100`.
@@ -95,26 +95,32 @@ def train_step(topology, *, cascade, shape, dtype, remat) -> Plan:
         shape: voxels (D, H, W).
         dtype: of the computation.
         remat: of the network.
+        space: devices that share each sample.
     """
     import jax
     import jax.numpy as jnp
     import numpy as np
-    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+    from jax.sharding import Mesh
 
     from vnet_jax import models
     from vnet_jax.models import cudnn
+    from vnet_jax.runs import sharding
     from vnet_jax.training.state import adam, init_state, learning_rate
     from vnet_jax.training.step import train_step
 
-    mesh = Mesh(np.array(topology.devices), ("data",))
-    whole = NamedSharding(mesh, PartitionSpec())
-    cut = NamedSharding(mesh, PartitionSpec(None, "data"))
+    devices = np.array(topology.devices)
+    plan = sharding.plan_batch(
+        len(devices) // space, 1, len(devices), space=space, shape=shape
+    )
+    mesh = Mesh(devices.reshape(plan.data, space), ("data", "space"))
+    whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh, plan.axis)
+    kind = {"dtype": dtype, "remat": remat, "spatially_sharded": space > 1}
     parts = {
-        "module": models.build(cascade=cascade, dtype=dtype, remat=remat),
+        "module": models.build(cascade=cascade, **kind),
         "optimiser": adam(learning_rate(1e-4, 1.0, (), 1), 0.9, 0.999, 1e-8),
     }
     state = jax.eval_shape(functools.partial(init_state, **parts), jax.random.key(0))
-    batch = (1, len(topology.devices), *shape)
+    batch = (1, plan.batch_size, *shape)
     step = jax.jit(
         functools.partial(train_step, **parts, stage_weights=(1.0, 1.0), seed=0),
         donate_argnums=0,
@@ -158,6 +164,7 @@ def asked(arguments) -> Iterator[dict]:
         "cascade": arguments.net == "cascade",
         "shape": tuple(map(int, arguments.shape.split("x"))),
         "dtype": arguments.dtype,
+        "space": arguments.space,
     }
     for remat in (True, False):
         yield {**common, "remat": remat}
@@ -170,6 +177,7 @@ def main() -> None:
     parser.add_argument("--shape", default="x".join(map(str, FULL)))
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--space", type=int, default=1)
     arguments = parser.parse_args()
     os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # no cuDNN is needed to plan
     os.environ["XLA_FLAGS"] = "--xla_gpu_autotune_level=0"

@@ -56,7 +56,7 @@ def get_config():
     model.width = 16  # channels at full resolution
     model.classes = 3  # background, kidney, tumour
     model.activation = "variant"  # the variant's own, or "elu", "prelu"
-    model.norm = "variant"  # the variant's own, or "batch", "group", "none"
+    model.norm = "variant"  # or "batch", "batch_per_device", "group", "none"
     model.dropout = 0.5
     model.summation = "per_stage"  # cascade: or "per_conv", "none"
     model.stop_gradient = False  # cascade: cut between stage 1's softmax and stage 2
@@ -66,6 +66,9 @@ def get_config():
     config.epochs = 600
     config.batch_size = 4  # global: one a GPU on the authors' four
     config.device_batch = 1  # samples a device holds at a time; the rest accumulates
+    config.mesh = mesh = ml_collections.ConfigDict()
+    mesh.data = 0  # groups of devices that share the batch; 0: all there are
+    mesh.space = 1  # devices that share each volume, cut along its longest axis
     config.learning_rate = 1e-4
     config.decay_epochs = (200, 400)
     config.decay = 0.5

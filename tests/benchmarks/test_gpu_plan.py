@@ -34,7 +34,9 @@ def test_a_plan_tells_what_is_changed_in_place_from_what_comes_and_goes():
 
 
 def test_every_way_to_hold_less_is_compiled():
-    said = argparse.Namespace(net="cascade", shape="16x32x48", dtype="bfloat16")
+    said = argparse.Namespace(
+        net="cascade", shape="16x32x48", dtype="bfloat16", space=1
+    )
     ways = list(gpu_plan.asked(said))
     assert [w["remat"] for w in ways] == [True, False]
     assert {w["shape"] for w in ways} == {(16, 32, 48)} and ways[0]["cascade"]

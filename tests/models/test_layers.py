@@ -5,6 +5,7 @@ import pytest
 from flax import linen as nn
 
 from vnet_jax.models.layers import (
+    BatchNorm,
     ChannelDropout,
     Conv,
     DownConv,
@@ -182,3 +183,46 @@ def test_no_dropout_in_evaluation_or_at_rate_0():
     x = jnp.ones((1, 1, 1, 1, 64))
     np.testing.assert_array_equal(drop(x, [0], train=False), x)
     np.testing.assert_array_equal(drop(x, [0], rate=0.0), x)
+
+
+def normed(x, samples, train=True):
+    """Output and running averages of batch norm, its scale and bias not 1 and 0."""
+    module = BatchNorm(samples)
+    variables = module.init(jax.random.key(0), x, True)
+    channels = x.shape[-1]
+    variables["params"] = {
+        "scale": jnp.linspace(0.5, 2, channels),
+        "bias": jnp.linspace(-1, 1, channels),
+    }
+    return module.apply(variables, x, train, mutable=["batch_stats"])
+
+
+def test_batch_norm_of_each_device_knows_its_own_samples_alone():
+    x = jnp.asarray(np.random.default_rng(0).normal(3, 2, (4, 2, 3, 2, 5)), jnp.float32)
+    together, averages = normed(x, 2)
+    halves = [normed(half, 0) for half in (x[:2], x[2:])]
+    np.testing.assert_allclose(together[:2], halves[0][0], atol=1e-6)
+    np.testing.assert_allclose(together[2:], halves[1][0], atol=1e-6)
+    for name in ("mean", "var"):
+        parts = [h[1]["batch_stats"][name] for h in halves]
+        whole = averages["batch_stats"][name]
+        np.testing.assert_allclose(whole, np.mean(parts, 0), rtol=1e-6)
+    assert np.abs(together - normed(x, 0)[0]).max() > 0.1
+
+
+def test_batch_norm_is_that_of_flax_where_the_whole_batch_is_meant():
+    x = jnp.asarray(np.random.default_rng(1).normal(3, 2, (4, 2, 3, 2, 5)), jnp.float32)
+    theirs = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5)
+    variables = theirs.init(jax.random.key(0), x)
+    wanted, stats = theirs.apply(variables, x, mutable=["batch_stats"])
+    ours = BatchNorm()
+    got, mine = ours.apply(variables, x, True, mutable=["batch_stats"])
+    np.testing.assert_allclose(got, wanted, atol=5e-6)
+    for name in ("mean", "var"):
+        a, b = mine["batch_stats"][name], stats["batch_stats"][name]
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    later = {**variables, **mine}
+    theirs = nn.BatchNorm(use_running_average=True, momentum=0.9, epsilon=1e-5)
+    np.testing.assert_allclose(
+        ours.apply(later, x, False), theirs.apply(later, x), atol=5e-6
+    )

@@ -31,6 +31,7 @@ def config(**changes) -> ml_collections.ConfigDict:
             epochs=600,
             batch_size=4,
             device_batch=1,
+            mesh=dict(data=0, space=1),
             keep_best=2,
             eval_every=10,
             checkpoint_minutes=15.0,

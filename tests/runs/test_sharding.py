@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 from vnet_jax.errors import InputError
 from vnet_jax.runs import sharding
@@ -48,18 +49,64 @@ def test_a_plan_needs_at_least_one_of_each(numbers):
         sharding.plan_batch(*numbers)
 
 
+FULL = (80, 240, 384)
+
+
+@pytest.mark.parametrize(
+    ("batch", "available", "data", "space", "found"),
+    [
+        (4, 8, 0, 4, (8, 2, 4)),  # devices, micro-batch, of them in space
+        (4, 4, 0, 4, (4, 1, 4)),
+        (4, 4, 0, 2, (4, 2, 2)),
+        (4, 4, 2, 1, (2, 2, 1)),
+        (4, 8, 1, 2, (2, 1, 2)),
+        (3, 8, 0, 2, (6, 3, 2)),
+    ],
+)
+def test_a_volume_goes_over_several_devices(batch, available, data, space, found):
+    plan = sharding.plan_batch(batch, 1, available, data=data, space=space, shape=FULL)
+    assert (plan.devices, plan.micro_batch, plan.space) == found
+    assert plan.data * plan.space == plan.devices and plan.held == 1
+    assert space == 1 or (plan.axis == 2 and "along W" in str(plan))
+
+
+def test_the_longest_axis_is_cut():
+    def axis(*shape):
+        return sharding.plan_batch(1, 1, 2, space=2, shape=shape).axis
+
+    assert (axis(64, 32, 32), axis(32, 64, 32), axis(32, 32, 64)) == (0, 1, 2)
+    assert axis(64, 128, 128) == 2 and axis(128, 128, 64) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (dict(space=8), "mesh.data 1 x mesh.space 8 needs 8 devices, there are 4"),
+        (dict(data=4, space=2), "mesh.data 4 x mesh.space 2 needs 8 devices"),
+        (dict(data=3), "mesh.data 3 does not divide batch_size 4"),
+        (
+            dict(space=4, shape=(80, 240, 400)),
+            r"cannot cut 400 voxels \(W\) .*multiple of 64",
+        ),
+    ],
+)
+def test_devices_that_do_not_suffice_are_refused(asked, message):
+    with pytest.raises(InputError, match=message):
+        sharding.plan_batch(4, 1, 4, **{"shape": FULL} | asked)
+
+
 def test_micro_batches_keep_the_order_of_the_samples():
-    cut = sharding.over_batch(sharding.data_mesh(1))
+    cut = sharding.over_batch(sharding.mesh_of(sharding.plan_batch(4, 2, 1)))
     images = np.arange(4 * 3, dtype=np.float32).reshape(4, 3)
     put = sharding.put_batch({"image": images, "label": np.arange(4)}, 2, cut)
     assert put["image"].shape == (2, 2, 3)
     np.testing.assert_array_equal(put["image"].reshape(4, 3), images)
     np.testing.assert_array_equal(put["label"], [[0, 1], [2, 3]])
-    assert put["image"].sharding.spec == sharding.BATCH_AXES
+    assert put["image"].sharding.spec == PartitionSpec(None, "data")
 
 
 def test_a_replicated_tree_comes_back_from_its_first_device():
-    whole = sharding.replicated(sharding.data_mesh(1))
+    whole = sharding.replicated(sharding.mesh_of(sharding.plan_batch(1, 1, 1)))
     tree = {"a": jax.device_put(np.arange(3.0), whole)}
     alone = sharding.on_first_device(tree)
     np.testing.assert_array_equal(alone["a"], np.arange(3.0))

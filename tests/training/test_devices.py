@@ -16,10 +16,11 @@ from vnet_jax.runs import sharding
 from vnet_jax.training.programs import programs
 from vnet_jax.training.state import learning_rate
 
-steps, cascade, *shape = map(int, sys.argv[1:])
-plan = sharding.plan_batch(4, 4, sharding.available_devices())
+steps, cascade, device_batch, *shape = map(int, sys.argv[2:])
+plan = sharding.plan_batch(4, device_batch, sharding.available_devices())
 rate = learning_rate(1e-4, 0.5, (200, 400), 42)
-module = models.build(cascade=bool(cascade), width=4)
+kind = {"norm": sys.argv[1], "norm_samples": plan.held}
+module = models.build(cascade=bool(cascade), width=4, **kind)
 run = programs(module, plan, rate, (0.9, 0.999, 1e-8), (1.0, 1.0), 0)
 state = run.init(jax.random.key(0, impl="rbg"))
 initial = float(sum(abs(x).sum() for x in jax.tree.leaves(state.params)))
@@ -33,7 +34,7 @@ for _ in range(steps):
     losses.append(float(metrics["loss"]))
 print(json.dumps({
     "devices": plan.devices,
-    "micro_batch": plan.micro_batch,
+    "held": plan.held,
     "held_by": len(jax.tree.leaves(state.params)[0].devices()),
     "initial": initial,
     "losses": losses,
@@ -45,12 +46,15 @@ print(json.dumps({
 QUICK = "--xla_backend_optimization_level=0"  # compiles in half the time
 
 
-def train_on_one_and_four(
-    steps: int, cascade: bool, shape, flags: str = ""
-) -> tuple[dict, dict]:
-    """Both at once; a device holds 4 samples, so that nothing accumulates."""
+def train_on(
+    counts, steps: int, cascade: bool, shape, flags: str = "", norm="batch", held=4
+) -> list[dict]:
+    """The same on each number of devices, all at once.
+
+    A device holds at most `held` samples: with 4 nothing accumulates.
+    """
     count = "--xla_force_host_platform_device_count"
-    arguments = [str(int(n)) for n in (steps, cascade, *shape)]
+    arguments = [norm, *(str(int(n)) for n in (steps, cascade, held, *shape))]
     programs = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *arguments],
@@ -60,30 +64,41 @@ def train_on_one_and_four(
             stderr=subprocess.PIPE,
             text=True,
         )
-        for devices in (1, 4)
+        for devices in counts
     ]
     told = [program.communicate() for program in programs]
-    assert [program.returncode for program in programs] == [0, 0], told
-    one, four = (json.loads(out.splitlines()[-1]) for out, _ in told)
-    return one, four
+    assert not any(program.returncode for program in programs), told
+    return [json.loads(out.splitlines()[-1]) for out, _ in told]
 
 
-def check_same(one: dict, four: dict) -> None:
-    assert (one["devices"], four["devices"]) == (1, 4)
-    assert (one["micro_batch"], four["micro_batch"]) == (4, 4)
-    assert (one["held_by"], four["held_by"]) == (1, 4)
-    assert (one["programs"], four["programs"]) == (1, 1)
-    assert one["initial"] == pytest.approx(four["initial"], rel=1e-6)
-    np.testing.assert_allclose(four["losses"], one["losses"], rtol=1e-5)
-    assert one["losses"][-1] < one["losses"][0]
+def check_same(counts, runs, held) -> None:
+    one, *_ = runs
+    for count, run in zip(counts, runs, strict=True):
+        assert run["devices"] == run["held_by"] == count
+        assert run["held"] == min(held, 4 // count)
+        assert run["programs"] == 1
+        assert run["initial"] == pytest.approx(one["initial"], rel=1e-6)
+        np.testing.assert_allclose(run["losses"], one["losses"], rtol=1e-5)
+        assert run["losses"][-1] < run["losses"][0]
 
 
 def test_four_devices_train_as_one():
-    check_same(*train_on_one_and_four(3, False, (16, 32, 32), QUICK))
+    """Batch norm sees the global batch: all 4 samples, wherever they are."""
+    check_same((1, 4), train_on((1, 4), 3, False, (16, 32, 32), QUICK), 4)
+
+
+def test_with_batch_norm_of_each_device_one_device_accumulates_the_same():
+    """Each sample is normalised by itself, on 4 devices or one after the other."""
+    per_device = {"norm": "batch_per_device", "held": 1}
+    runs = train_on((1, 4), 3, False, (16, 32, 32), QUICK, **per_device)
+    check_same((1, 4), runs, 1)
 
 
 @pytest.mark.slow
-def test_twenty_steps_of_phase_2_on_four_devices_are_those_of_one():
-    one, four = train_on_one_and_four(20, True, (32, 64, 96))
-    check_same(one, four)
-    print(np.max(np.abs(np.divide(four["losses"], one["losses"]) - 1)))
+@pytest.mark.parametrize(("norm", "held"), [("batch", 4), ("batch_per_device", 1)])
+def test_twenty_steps_of_phase_2_are_the_same_on_every_number(norm, held):
+    counts = (1, 2, 4)
+    runs = train_on(counts, 20, True, (32, 64, 96), norm=norm, held=held)
+    check_same(counts, runs, held)
+    losses = np.array([run["losses"] for run in runs])
+    print(np.max(np.abs(losses / losses[0] - 1)))

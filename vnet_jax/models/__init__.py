@@ -13,10 +13,11 @@ from vnet_jax.models.vnet import VARIANTS, VNet
 
 __all__ = ["VARIANTS", "Cascade", "VNet", "build", "network_of"]
 
+PER_DEVICE = "batch_per_device"
 CHOICES = {
     "variant": tuple(VARIANTS),
     "activation": ("variant", "elu", "prelu"),
-    "norm": ("variant", "batch", "group", "none"),
+    "norm": ("variant", "batch", PER_DEVICE, "group", "none"),
     "summation": ("per_stage", "per_conv", "none"),
     "dtype": ("float32", "bfloat16", "float64"),
 }
@@ -35,6 +36,7 @@ def build(
     stop_gradient: bool = False,
     dtype: str = "float32",
     remat: bool = False,
+    norm_samples: int = 1,
     spatially_sharded: bool = False,
 ) -> nn.Module:
     """The network that a config's `model` describes.
@@ -54,13 +56,15 @@ def build(
         width: channels at full resolution; the paper's is 16.
         classes: background, kidney, tumour.
         activation: "variant", "elu" or "prelu".
-        norm: "variant", "batch", "group" or "none".
+        norm: "variant", "batch" (statistics of the batch over all devices),
+            "batch_per_device", "group" or "none".
         dropout: rate, 0 for none.
         summation: of a cascade: "per_stage", "per_conv" or "none".
         stop_gradient: of a cascade: none through stage 1's softmax.
         dtype: of the computation: "float32", "bfloat16", or, to compare with another
             program to the last digits, "float64" (with JAX's x64 on).
         remat: recompute activations in the backward pass: less memory, more time.
+        norm_samples: of "batch_per_device": how many a device holds.
         spatially_sharded: a spatial axis is cut over devices. Convolutions then take
             the native form, which is also what `jax.export` needs.
 
@@ -79,15 +83,17 @@ def build(
             f"width {width}, classes {classes} and dropout {dropout} must be at least "
             "1, at least 2, and in [0, 1)"
         )
+    per_device = norm == PER_DEVICE
     common = dict(
         variant=variant,
         width=width,
         classes=classes,
         activation=activation,
-        norm=norm,
+        norm="batch" if per_device else norm,
         dropout=dropout,
         dtype=jnp.dtype(dtype),
         remat=remat,
+        norm_samples=norm_samples if per_device else 0,
         spatially_sharded=spatially_sharded,
     )
     if not cascade:
@@ -110,5 +116,7 @@ def network_of(model: Mapping) -> dict:
         name: getattr(own, name) if model[name] == "variant" else model[name]
         for name in ("norm", "activation")
     }
+    if choices["norm"] == PER_DEVICE:
+        choices["norm"] = "batch"  # the same arrays
     plain = ("cascade", "variant", "width", "classes")
     return {name: model[name] for name in plain} | choices

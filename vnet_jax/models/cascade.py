@@ -35,6 +35,7 @@ class Cascade(nn.Module):
     stop_gradient: bool = False
     dtype: jnp.dtype = jnp.float32
     remat: bool = False
+    norm_samples: int = 0
     spatially_sharded: bool = False
 
     @nn.compact
@@ -74,6 +75,7 @@ class Cascade(nn.Module):
             summation=self.summation,
             dtype=self.dtype,
             remat=self.remat,
+            norm_samples=self.norm_samples,
             spatially_sharded=self.spatially_sharded,
             name=name,
         )

@@ -112,29 +112,71 @@ def _add_bias(module: nn.Module, y: jax.Array) -> jax.Array:
     return y + bias.astype(y.dtype)
 
 
-def normalise(kind: str, x: jax.Array, train: bool, name: str) -> jax.Array:
+class BatchNorm(nn.Module):
+    """PyTorch's batch norm: epsilon 1e-5, running averages keep 0.9 of the old value.
+
+    (PyTorch calls that momentum 0.1.) Statistics are float32, from two passes, so that
+    a mean far from 0 costs no digits. Under jit a sharded batch gives the statistics of
+    the GLOBAL batch. With `samples` every so many samples are normalised by their own
+    ones, as by devices that do not talk to each other; the running averages follow the
+    mean of the groups', as they would if each device kept its own and they were
+    averaged before saving.
+
+    Attributes:
+        samples: normalised together in training; 0 for the whole batch.
+        dtype: of the output.
+    """
+
+    samples: int = 0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """(B, D, H, W, C) -> the same shape."""
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:])
+        var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:])
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        centre, spread, shape = mean.value, var.value, x.shape
+        if train:
+            groups = max(1, len(x) // self.samples) if self.samples else 1
+            if groups > 1:
+                x = x.reshape(groups, -1, *shape[1:])
+            axes = tuple(range(x.ndim - 5, x.ndim - 1))  # samples and voxels
+            centre = jnp.mean(x, axes, wide, keepdims=True)
+            spread = jnp.mean(jnp.square(x - centre), axes, keepdims=True)
+            if not self.is_initializing():
+                for average, now in ((mean, centre), (var, spread)):
+                    now = now.reshape(-1, shape[-1]).mean(0)
+                    average.value = 0.9 * average.value + 0.1 * now
+        y = (x - centre) * (jax.lax.rsqrt(spread + 1e-5) * scale) + bias
+        return y.reshape(shape).astype(self.dtype)
+
+
+def normalise(
+    kind: str, x: jax.Array, train: bool, name: str, samples: int = 0
+) -> jax.Array:
     """Normalise the channels of `x` inside the calling module.
 
-    "batch" is PyTorch's batch norm: epsilon 1e-5, running averages that keep 0.9 of the
-    old value a step (PyTorch calls that momentum 0.1). Under jit a sharded batch gives
-    the statistics of the GLOBAL batch. They are float32, from two passes, so that a
-    mean far from 0 costs no digits. "group" has 8 groups, or the largest divisor that 8
-    and the channels share: 1 for the 3 channels of the head. "none" returns `x`.
+    "batch" is `BatchNorm`. "group" has 8 groups, or the largest divisor that 8 and the
+    channels share: 1 for the 3 channels of the head. "none" returns `x`.
 
     Args:
         kind: "batch", "group" or "none".
         x: (B, D, H, W, C) float32 or bfloat16.
         train: statistics of this batch instead of the running averages.
         name: of the submodule.
+        samples: that "batch" normalises together in training; 0 for all.
 
     Returns:
         The same shape and dtype.
     """
     if kind == "none":
         return x
-    common = dict(epsilon=1e-5, use_fast_variance=False, dtype=x.dtype, name=name)
     if kind == "batch":
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9, **common)(x)
+        return BatchNorm(samples, x.dtype, name=name)(x, train)
+    common = dict(epsilon=1e-5, use_fast_variance=False, dtype=x.dtype, name=name)
     return nn.GroupNorm(num_groups=math.gcd(x.shape[-1], 8), **common)(x)
 
 

@@ -33,11 +33,12 @@ class _Stage(nn.Module):
     skip_rate: float = 0.0
     summation: Summation = "none"
     dtype: jnp.dtype = jnp.float32
+    norm_samples: int = 0
     spatially_sharded: bool = False
 
     def unit(self, module, x, train, name, active=True):
         """`module`, norm, activation: one row of the networks' tables."""
-        y = normalise(self.norm, module(x), train, f"norm_{name}")
+        y = normalise(self.norm, module(x), train, f"norm_{name}", self.norm_samples)
         return activate(self.activation, y, f"act_{name}") if active else y
 
     def conv(self, x, train, name, active=True):

@@ -101,6 +101,7 @@ class VNet(nn.Module):
         dtype: of the computation; parameters and logits are float32.
         remat: keep of each stage's inside only what the convolutions gave; recompute
             norms, activations, dropout and sums in the backward pass.
+        norm_samples: that batch norm normalises together in training; 0 for all.
         spatially_sharded: a spatial axis is cut over devices: see `conv`.
     """
 
@@ -113,6 +114,7 @@ class VNet(nn.Module):
     summation: Summation = "none"
     dtype: jnp.dtype = jnp.float32
     remat: bool = False
+    norm_samples: int = 0
     spatially_sharded: bool = False
 
     def __call__(
@@ -203,6 +205,7 @@ class VNet(nn.Module):
             active_before_sum=kind.active_before_sum,
             rate=rate,
             dtype=self.dtype,
+            norm_samples=self.norm_samples,
             spatially_sharded=self.spatially_sharded,
             name=name,
             **more,

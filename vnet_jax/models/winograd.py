@@ -68,10 +68,9 @@ def convolve(x: jax.Array, w: jax.Array, planes: Convolve) -> jax.Array:
     values = [_sum(g, list(w))[None] for g in _matrices()[1]]  # 8 of (1, kh, kw, C, O)
     wider = max(w.shape[-2:]) / x.shape[-1]  # the output's slices, where larger
     tiles, at_once = _tiles(x.shape[1], wider * x.nbytes / x.shape[1])
-    rows = _rows(x, tiles, KERNEL // 2)  # (N, tiles + 1, 4, H, W, C)
 
     def part(i):
-        d = _slices(lax.dynamic_slice_in_dim(rows, i * at_once, at_once + 1, 1))
+        d = _slices(_rows(x, i * at_once, at_once, KERNEL // 2))
         pairs = zip(_matrices()[2], values, strict=True)
         products = [planes(_sum(b, d), value) for b, value in pairs]
         return jnp.stack([_sum(a, products) for a in _matrices()[0]], 2)
@@ -94,11 +93,10 @@ def kernel_gradient(x: jax.Array, g: jax.Array, planes: KernelGradient) -> jax.A
         (5, kh, kw, C, O) float32.
     """
     tiles, at_once = _tiles(x.shape[1], max(x.nbytes, g.nbytes) / x.shape[1])
-    rows, ends = _rows(x, tiles, KERNEL // 2), _rows(g, tiles - 1, 0)
 
     def part(i):
-        d = _slices(lax.dynamic_slice_in_dim(rows, i * at_once, at_once + 1, 1))
-        e = lax.dynamic_slice_in_dim(ends, i * at_once, at_once, 1)
+        d = _slices(_rows(x, i * at_once, at_once, KERNEL // 2))
+        e = _rows(g, i * at_once, at_once - 1, 0)
         e = [e[:, :, q] for q in range(TILE)]
         pairs = zip(_matrices()[2], _matrices()[0].T, strict=True)
         # Computed once each; XLA would do it again for every shifted copy made of them.
@@ -135,11 +133,21 @@ def _tiles(depth: int, slice_bytes: float) -> tuple[int, int]:
     return math.ceil(tiles / at_once) * at_once, at_once
 
 
-def _rows(a: jax.Array, tiles: int, before: int) -> jax.Array:
-    """(N, D, ...) with zeros around -> (N, tiles + 1, 4, ...)."""
-    after = (tiles + 1) * TILE - a.shape[1] - before
-    a = jnp.pad(a, ((0, 0), (before, after), *((0, 0),) * (a.ndim - 2)))
-    return a.reshape(a.shape[0], tiles + 1, TILE, *a.shape[2:])
+def _rows(a: jax.Array, tile: int, tiles: int, before: int) -> jax.Array:
+    """(N, D, ...) from so many slices before a tile -> (N, tiles + 1, 4, ...).
+
+    With zeros beyond both ends; only what is asked for is ever padded, not a copy of
+    the whole array.
+    """
+    depth, length = a.shape[1], (tiles + 1) * TILE
+    size, start = min(depth, length), tile * TILE - before
+    first = jnp.clip(start, 0, depth - size)
+    part = lax.dynamic_slice_in_dim(a, first, size, 1)
+    around = (before, length), *((0, 0),) * (a.ndim - 2)
+    part = jnp.pad(part, ((0, 0), *around))
+    part = lax.dynamic_slice_in_dim(part, before + start - first, length, 1)
+    part = lax.optimization_barrier(part)  # else it is cut anew for each sum
+    return part.reshape(a.shape[0], tiles + 1, TILE, *a.shape[2:])
 
 
 def _slices(rows: jax.Array) -> list[jax.Array]:

@@ -28,8 +28,8 @@ from vnet_jax.runs.checkpoint import Checkpoints
 FORMAT = 1
 
 #: What a resume may change: names and places, and what no parameter depends on but for
-#: rounding. `device_batch` also sets how many samples batch norm sees at once; it is
-#: here so that a run can go on on a smaller card. `epochs` may only grow.
+#: rounding. `device_batch` also sets how many samples batch norm sees at once, as does
+#: `mesh`; both are here so that a run can go on on other cards. `epochs` may only grow.
 FREE = frozenset(
     {
         "name",
@@ -39,6 +39,8 @@ FREE = frozenset(
         "checkpoint_minutes",
         "device_batch",
         "loader_threads",
+        "mesh.data",
+        "mesh.space",
         "data.root",
         "data.cache",
         "data.phase1",
@@ -47,7 +49,7 @@ FREE = frozenset(
 
 #: Fields younger than some run folders, with the value that means what was before. They
 #: say how a run came about, not what it is, and are no part of its identity.
-YOUNGER = {"init_from": ""}
+YOUNGER = {"init_from": "", "mesh.data": 0, "mesh.space": 1}
 
 CLASS_NAMES = ("background", "kidney", "tumour")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")

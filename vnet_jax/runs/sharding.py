@@ -1,14 +1,16 @@
 """Which devices a run uses and what lies on them. The only file that names devices.
 
-The batch is cut over the devices and the state is whole on each of them. A step is one
-jitted program over all devices: batch norm sees every sample that is in the program at
-the same time, on whichever device, and XLA writes the all-reduce of the gradients.
+They stand in a mesh of two axes: `data` over the samples of a batch, `space` over the
+slabs that each volume is cut into along one axis. The state is whole on each device. A
+step is one jitted program over all of them: batch norm sees every sample that is in the
+program at the same time, on whichever device, and XLA writes the all-reduce of the
+gradients and the exchange of the slabs' edges that a convolution needs.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vnet_jax.errors import InputError
 
-#: Axes of a batch on the devices: micro-batches in time, samples over the devices.
-BATCH_AXES = PartitionSpec(None, "data")
+#: Halvings of a V-Net: a slab must have whole voxels at the deepest level.
+HALVINGS = 16
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,29 @@ class BatchPlan:
 
     Attributes:
         batch_size: samples a step, over all devices.
-        devices: devices in use; the batch is cut evenly over them.
+        devices: devices in use, `data` x `space` of them.
         available: devices there are.
         micro_batch: samples in the program at one time, over all devices.
+        space: slabs that each volume is cut into, a device each.
+        axis: spatial axis (0, 1 or 2 of D, H, W) that is cut.
     """
 
     batch_size: int
     devices: int
     available: int
     micro_batch: int
+    space: int = 1
+    axis: int = 2
+
+    @property
+    def data(self) -> int:
+        """Groups of devices over which the samples are cut."""
+        return self.devices // self.space
+
+    @property
+    def held(self) -> int:
+        """Samples in the program at one time on one group of devices."""
+        return self.micro_batch // self.data
 
     @property
     def micro_batches(self) -> int:
@@ -46,39 +62,76 @@ class BatchPlan:
     def __str__(self) -> str:
         """One line for the log."""
         unused = self.available - self.devices
+        cut = f", each volume in {self.space} along {'DHW'[self.axis]}"
         return (
             f"batch {self.batch_size} = {self.micro_batches} x {self.micro_batch} "
             f"on {self.devices} device{'s' if self.devices > 1 else ''}"
+            + (cut if self.space > 1 else "")
             + (f", {unused} unused: they do not divide the batch" if unused else "")
         )
 
 
-def plan_batch(batch_size: int, device_batch: int, available: int) -> BatchPlan:
+def plan_batch(
+    batch_size: int,
+    device_batch: int,
+    available: int,
+    *,
+    data: int = 0,
+    space: int = 1,
+    shape: Sequence[int] = (),
+) -> BatchPlan:
     """Plans a step: as many devices as divide the batch, as many samples as they hold.
 
     A batch of 4 with `device_batch` 1 goes over 4 devices at once; on 3 devices it goes
     over 2 of them, twice. With `device_batch` 3 on one device it goes as 2 x 2, since
-    micro-batches of unequal size would weigh their samples unequally.
+    micro-batches of unequal size would weigh their samples unequally. With `space` 4
+    and 8 devices each volume is cut over 4, and 2 groups of 4 share the batch.
 
     Args:
         batch_size: samples a step, over all devices.
-        device_batch: the most samples a device holds at a time.
+        device_batch: the most samples a device (or a group of `space`) holds at a time.
         available: devices there are.
+        data: groups of devices to use; 0 for as many as there are and divide the batch.
+        space: slabs that each volume is cut into, along its longest axis (the last of
+            equal ones).
+        shape: (D, H, W) voxels of a sample, where `space` is above 1.
 
     Returns:
         The plan.
 
     Raises:
         ValueError: a number is below 1.
+        InputError: the devices do not suffice, or do not divide batch or volume.
     """
-    if min(batch_size, device_batch, available) < 1:
+    if min(batch_size, device_batch, available, space) < 1 or data < 0:
         raise ValueError(
-            f"batch_size {batch_size}, device_batch {device_batch} and "
-            f"{available} devices must all be at least 1"
+            f"batch_size {batch_size}, device_batch {device_batch}, mesh.space {space} "
+            f"and {available} devices must be at least 1, mesh.data {data} at least 0"
         )
-    devices = _largest_divisor(batch_size, available)
-    held = _largest_divisor(batch_size // devices, device_batch)
-    return BatchPlan(batch_size, devices, available, held * devices)
+    axis = 2 - int(np.argmax(shape[::-1])) if space > 1 else 2
+    if space > 1 and shape[axis] % (HALVINGS * space):
+        raise InputError(
+            None,
+            f"mesh.space {space} cannot cut {shape[axis]} voxels ({'DHW'[axis]}) of "
+            f"sample.shape {tuple(shape)}",
+            f"make them a multiple of {HALVINGS * space}",
+        )
+    if max(data, 1) * space > available:
+        raise InputError(
+            None,
+            f"mesh.data {data or 1} x mesh.space {space} needs "
+            f"{max(data, 1) * space} devices, there are {available}",
+            "lower them with --config.mesh.data and --config.mesh.space",
+        )
+    if data and batch_size % data:
+        raise InputError(
+            None,
+            f"mesh.data {data} does not divide batch_size {batch_size}",
+            "change either with --config.FIELD=VALUE",
+        )
+    groups = data or _largest_divisor(batch_size, available // space)
+    held = _largest_divisor(batch_size // groups, device_batch)
+    return BatchPlan(batch_size, groups * space, available, held * groups, space, axis)
 
 
 def available_devices() -> int:
@@ -86,23 +139,23 @@ def available_devices() -> int:
     return jax.device_count()
 
 
-def data_mesh(devices: int) -> Mesh:
-    """A mesh with the one axis `data` over the first devices.
+def mesh_of(plan: BatchPlan) -> Mesh:
+    """A mesh (data, space) over the first devices.
 
     Auto axes: with the default Explicit ones resize, transposed convolution and
     integer-label cross entropy fail on one or the other version of JAX.
 
     Args:
-        devices: how many.
+        plan: how many.
 
     Returns:
         The mesh.
     """
     return jax.make_mesh(
-        (devices,),
-        ("data",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.devices()[:devices],
+        (plan.data, plan.space),
+        ("data", "space"),
+        axis_types=(AxisType.Auto,) * 2,
+        devices=jax.devices()[: plan.devices],
     )
 
 
@@ -111,9 +164,19 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def over_batch(mesh: Mesh) -> NamedSharding:
-    """Cut over the devices along the second axis: a batch as `put_batch` shapes it."""
-    return NamedSharding(mesh, BATCH_AXES)
+def over_batch(mesh: Mesh, axis: int = 2) -> NamedSharding:
+    """Of a batch as `put_batch` shapes it: samples over `data`, slabs over `space`.
+
+    Args:
+        mesh: from `mesh_of`.
+        axis: spatial axis (0, 1 or 2 of D, H, W) that is cut, where the mesh cuts one.
+
+    Returns:
+        For arrays (K, M, D, H, W) and (K, M, D, H, W, C); where no volume is cut, for
+        any (K, M, ...).
+    """
+    slabs = (None,) * axis + ("space",) if mesh.shape["space"] > 1 else ()
+    return NamedSharding(mesh, PartitionSpec(None, "data", *slabs))
 
 
 def put_batch(
@@ -127,7 +190,7 @@ def put_batch(
     Args:
         arrays: arrays (B, ...), the whole global batch.
         micro_batches: K, how many micro-batches a step accumulates.
-        sharding: `over_batch(mesh)`.
+        sharding: from `over_batch`.
 
     Returns:
         Arrays (K, B / K, ...).

@@ -110,15 +110,13 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
         cases: the cases.
     """
     sharding.keep_compiled()
-    plan = sharding.plan_batch(
-        config.batch_size, config.device_batch, sharding.available_devices()
-    )
+    plan = setup.plan_of(config)
     epoch_steps = steps_per_epoch(len(cases.train), config.batch_size)
     rate = learning_rate(
         config.learning_rate, config.decay, tuple(config.decay_epochs), epoch_steps
     )
     on_devices = programs(
-        setup.module_of(config),
+        setup.module_of(config, plan),
         plan,
         rate,
         (config.adam.b1, config.adam.b2, config.adam.eps),

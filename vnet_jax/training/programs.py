@@ -59,8 +59,8 @@ def programs(
     Returns:
         The programs, not compiled yet; for equal arguments the same ones.
     """
-    mesh = sharding.data_mesh(plan.devices)
-    whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh)
+    mesh = sharding.mesh_of(plan)
+    whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh, plan.axis)
     parts = dict(module=module, optimiser=adam(rate, *adam_numbers), ema=ema)
     objective = dict(stage_weights=stage_weights, loss=LOSSES[loss])
     step = functools.partial(train_step, **parts, **objective, seed=seed)

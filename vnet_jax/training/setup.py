@@ -16,6 +16,7 @@ from vnet_jax.data.sampling import sample_patch, sample_roi
 from vnet_jax.errors import InputError
 from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import folder as run_folder
+from vnet_jax.runs import sharding
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.training import cases as run_cases
 from vnet_jax.training import regions
@@ -49,9 +50,11 @@ def check(config: ml_collections.ConfigDict) -> None:
         wrong = "epochs, batch_size and device_batch must be at least 1"
     elif min(config.eval_every, config.keep_best, config.loader_threads) < 1:
         wrong = "eval_every, keep_best and loader_threads must be at least 1"
+    elif config.mesh.data < 0 or config.mesh.space < 1:
+        wrong = "mesh.data must not be below 0 (all devices), mesh.space not below 1"
     if wrong:
         raise InputError(None, f"config: {wrong}", REMEDY)
-    module_of(config)
+    module_of(config, plan_of(config))
     if config.phase == 2 and config.data.phase1:
         regions.open_phase1(config.data.phase1)
 
@@ -76,14 +79,37 @@ def _sample(cut, settings, changes, cached, rng):
     return augment(image, label, rng, cached.grid.spacing_mm, **changes)
 
 
-def module_of(config) -> nn.Module:
+def plan_of(config) -> sharding.BatchPlan:
+    """How the batch goes over the devices that are here.
+
+    Raises:
+        InputError: devices, batch and volume do not go into each other.
+    """
+    return sharding.plan_batch(
+        config.batch_size,
+        config.device_batch,
+        sharding.available_devices(),
+        data=config.mesh.data,
+        space=config.mesh.space,
+        shape=tuple(config.sample.shape),
+    )
+
+
+def module_of(config, plan: sharding.BatchPlan | None = None) -> nn.Module:
     """The network.
+
+    Args:
+        config: `config.model` describes it.
+        plan: of the devices it is trained on.
 
     Raises:
         InputError: a field that names no network.
     """
+    placed = {}
+    if plan:
+        placed = {"spatially_sharded": plan.space > 1, "norm_samples": plan.held}
     try:
-        return models.build(**config.model)
+        return models.build(**config.model, **placed)
     except ValueError as error:
         raise InputError(
             None, f"config.model: {error}", "see docs/reference.md"

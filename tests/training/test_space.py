@@ -1,0 +1,99 @@
+"""One volume over several devices, in a process that has four CPU devices."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+PROGRAM = """
+import json, re, sys
+import jax, numpy as np
+from vnet_jax import models
+from vnet_jax.runs import sharding
+from vnet_jax.training.programs import programs
+from vnet_jax.training.state import learning_rate
+
+steps, cascade, shape, meshes = json.loads(sys.argv[1])
+shape = tuple(shape)
+
+
+def train(data, space):
+    '''Losses and norms of the gradients; what the compiled step holds and sends.'''
+    plan = sharding.plan_batch(2, 2, data * space, space=space, data=data, shape=shape)
+    module = models.build(cascade=cascade, width=4, spatially_sharded=space > 1)
+    rate = learning_rate(1e-3, 1.0, (), 1)
+    run = programs(module, plan, rate, (0.9, 0.999, 1e-8), (1.0, 1.0), 0)
+    state = run.init(jax.random.key(0, impl="rbg"))
+    rng = np.random.default_rng(0)
+    losses, norms = [], []
+    for _ in range(steps):
+        label = rng.integers(0, 3, (2, *shape), np.uint8)
+        image = rng.normal(label, 0.5)[..., None].astype(np.float32)
+        batch = run.put({"image": image, "label": label})
+        if not losses:
+            program = run.step.lower(state, batch).compile()
+            slab = batch["image"].sharding.shard_shape(batch["image"].shape)
+        state, metrics = program(state, batch)
+        losses.append(float(metrics["loss"]))
+        norms.append(float(metrics["grad_norm"]))
+    text = program.as_text()
+    whole = ",".join(map(str, shape))  # of full resolution, put together again
+    return {
+        "losses": losses,
+        "norms": norms,
+        "slab": slab,
+        "temporary": program.memory_analysis().temp_size_in_bytes,
+        "permutes": text.count(" collective-permute"),
+        "gathered": len(re.findall(rf"{whole}[,\\d]*\\]\\S* all-gather", text)),
+        "parameters": sum(float(abs(x).sum()) for x in jax.tree.leaves(state.params)),
+    }
+
+
+print(json.dumps([train(*mesh) for mesh in meshes]))
+"""
+
+
+def train(steps: int, cascade: bool, shape, meshes) -> list[dict]:
+    """The same training on each mesh (data, space), two samples a step."""
+    flags = "--xla_force_host_platform_device_count=4"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps([steps, cascade, shape, meshes])],
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check(one: dict, cut: dict, tolerance: float) -> None:
+    np.testing.assert_allclose(cut["losses"], one["losses"], rtol=tolerance)
+    np.testing.assert_allclose(cut["norms"], one["norms"], rtol=100 * tolerance)
+    assert cut["parameters"] == pytest.approx(one["parameters"], rel=tolerance)
+
+
+def test_slabs_of_a_volume_train_as_the_whole():
+    """Alone and beside a batch that is cut as well; no map is put together again."""
+    meshes = [(1, 1), (1, 4), (2, 2)]
+    one, four, both = train(1, False, (16, 32, 64), meshes)
+    assert four["slab"] == [1, 2, 16, 32, 16, 1]
+    assert both["slab"] == [1, 1, 16, 32, 32, 1]
+    for cut in (four, both):
+        check(one, cut, 1e-5)
+        assert cut["permutes"] > 0 and cut["gathered"] == 0  # the slabs' edges alone
+        assert one["temporary"] > 2 * cut["temporary"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cascade", [False, True])
+@pytest.mark.parametrize("shape", [(64, 32, 32), (32, 48, 64)])
+def test_ten_steps_on_every_mesh(cascade, shape):
+    """A patch whose depth is cut, and a small region of interest."""
+    meshes = [(1, 1), (1, 2), (1, 4), (2, 2)]
+    one, *others = train(10, cascade, shape, meshes)
+    for cut in others:
+        check(one, cut, 1e-4)
