@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from vnet_jax import models
+from vnet_jax import memory, models
 from vnet_jax.ct.geometry import Grid, Volume, crop_padded
 from vnet_jax.ct.intensity import scale
 from vnet_jax.inference import roi
@@ -161,6 +161,7 @@ def add_softmax(
                 total.add(np.asarray(stage), at, weights)
             tick()
         del variables  # before the generator loads the next one
+        memory.give_back()  # what the program and its compilation took
     return sums
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import ml_collections
 
+from vnet_jax import memory
 from vnet_jax.data.loader import Loader, steps_per_epoch
 from vnet_jax.data.progress import Progress
 from vnet_jax.inference.predict import Predictor, from_config
@@ -189,13 +190,16 @@ def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
     if stop or step >= job.last_step:
         return
     _say("compiling: the first step takes longest")
-    bar = Progress("train", job.last_step, start=step)
+    start = step
+    bar = Progress("train", job.last_step, start=start)
     with bar, _loader(job, step) as loader:
         reports = StepReports(log, bar, loader, job.rate, job.epoch_steps)
         saved_s = time.monotonic()
         for done, batch in loader:
             ids = batch.pop("ids")
             state, metrics = devices.step(state, devices.put(batch))
+            if step == start:
+                memory.give_back()  # what compiling took
             step = done + 1
             reports.push(step, metrics, ids)
             due = job.validates(step)
