@@ -154,7 +154,11 @@ def plan_of(compiled, compile_s: float) -> Plan:
         / GIB,
         compile_s,
         dict(collections.Counter(convolutions)),
-        {kind: n for kind in COLLECTIVES if (n := text.count(f" {kind}("))},
+        {
+            k: n
+            for k in COLLECTIVES
+            if (n := len(re.findall(rf" {k}(?:-start)?\(", text)))
+        },
     )
 
 

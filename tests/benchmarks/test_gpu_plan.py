@@ -15,7 +15,9 @@ class Compiled:
     def as_text(self):
         conv = 'dim_labels=bf012_oi012->bf012, custom_call_target="__cudnn$convForward"'
         reduce = "%a = f32[8] all-reduce(%b), channel_id=1"
-        return "\n".join([conv, conv, reduce, "%all-reduce.1 = get(%a)"])
+        start = "%c = ((f32[8]), (f32[8])) all-reduce-start(%b), channel_id=2"
+        lines = [conv, conv, reduce, start, "%d = f32[8] all-reduce-done(%c)"]
+        return "\n".join([*lines, "%all-reduce.1 = get(%a)"])
 
 
 def test_a_plan_tells_what_is_changed_in_place_from_what_comes_and_goes():
@@ -30,7 +32,7 @@ def test_a_plan_tells_what_is_changed_in_place_from_what_comes_and_goes():
     assert 1.0 <= 2**10 * plan.temporary_gib < 2.5
     assert plan.total_gib == plan.state_gib + plan.temporary_gib
     assert plan.convolutions == {"bf012_oi012->bf012": 2}
-    assert plan.collectives == {"all-reduce": 1}
+    assert plan.collectives == {"all-reduce": 2}
 
 
 def test_every_way_to_hold_less_is_compiled():
