@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import flax.linen as nn
@@ -27,8 +26,7 @@ class Predictor:
         spacing_mm: voxel spacing of the resampled CT, before `downsample`.
         downsample: block of voxels averaged into one of the network's.
         window: (D, H, W) voxels that the network sees at once.
-        program: (variables, (1, D, H, W, 1) float32) -> a (D, H, W, C) float32 softmax
-            a stage.
+        compiled: the program, once it was needed.
     """
 
     def __init__(
@@ -49,12 +47,29 @@ class Predictor:
         self.clip_hu = tuple(float(h) for h in clip_hu)
         self.pad_value = float(pad_value)
 
-        @functools.partial(jax.jit, compiler_options=compiler_options())
-        def program(variables, window):
-            logits = module.apply(variables, window, train=False)
+        self.compiled: jax.stages.Compiled | None = None
+        self._module = module
+
+    def program(self, variables: Mapping, window: np.ndarray) -> tuple[jax.Array, ...]:
+        """Class probabilities of one window; the first call compiles.
+
+        Args:
+            variables: of one member, always of the same shapes.
+            window: (1, D, H, W, 1) float32, scaled.
+
+        Returns:
+            For each stage (D, H, W, C) float32.
+        """
+
+        def softmax(variables, window):
+            logits = self._module.apply(variables, window, train=False)
             return tuple(nn.softmax(stage, axis=-1)[0] for stage in logits)
 
-        self.program = program
+        if self.compiled is None:
+            jitted = jax.jit(softmax, compiler_options=compiler_options())
+            self.compiled = jitted.lower(variables, window).compile()
+            memory.give_back()  # what compiling took, before the first window comes
+        return self.compiled(variables, window)
 
     def box(
         self, grid: Grid, region: Grid | None
