@@ -1,9 +1,11 @@
-"""The memory of this process."""
+"""The memory of this process and of its devices."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 
 
 def give_back() -> None:
@@ -18,3 +20,35 @@ def give_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except (OSError, AttributeError):
         return
+
+
+def free_bytes() -> int | None:
+    """Bytes that one device can still hold; None where nothing tells.
+
+    Of a GPU what its allocator may take beside what it holds; of a CPU what the machine
+    has available, over the devices that JAX cuts it into.
+    """
+    import jax  # reading a CT needs none of it
+
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    if device.platform != "cpu":
+        return None
+    return available_memory() // jax.local_device_count()
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: the machine's or the container's."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        if "MemAvailable" in fields:
+            limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit = Path("/sys/fs/cgroup") / name
+        if limit.exists() and limit.read_text().strip().isdigit():
+            limits.append(int(limit.read_text()))
+    return min(limits)

@@ -38,7 +38,7 @@ print(json.dumps({
     "held_by": len(jax.tree.leaves(state.params)[0].devices()),
     "initial": initial,
     "losses": losses,
-    "programs": run.step._cache_size(),
+    "programs": len(run.step.compiled),
 }))
 """
 

@@ -134,7 +134,7 @@ def test_one_program_serves_all_runs_and_steps(straight, tiny_config):
         config, RunFolder(straight), setup.open_run(config, straight)[1]
     )
     assert programs.cache_info().hits > 0
-    assert job.on_devices.step._cache_size() == 1
+    assert len(job.on_devices.step.compiled) == 1
 
 
 def test_what_is_not_finite_stops_and_names_the_cases(

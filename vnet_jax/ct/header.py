@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import struct
 from os import PathLike
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
 from vnet_jax.ct.geometry import Grid, is_sheared
 from vnet_jax.errors import InputError
+from vnet_jax.memory import available_memory
 
 AGREE_MM = 0.1  # sform and qform may differ by so much without a word
 SPACING_MM = (0.3, 10.0)  # of a CT; beyond: a warning
@@ -107,21 +106,6 @@ def size_warnings(grid: Grid) -> list[str]:
     if min(grid.extent_mm) < EXTENT_MM[0]:
         doubts.append(f"less than 100 mm wide: {_numbers(grid.extent_mm)} mm")
     return doubts
-
-
-def available_memory() -> int:
-    """Bytes that this process may still take: the machine's or the container's."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        if "MemAvailable" in fields:
-            limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        limit = Path("/sys/fs/cgroup") / name
-        if limit.exists() and limit.read_text().strip().isdigit():
-            limits.append(int(limit.read_text()))
-    return min(limits)
 
 
 def _raw(head: bytes, path) -> nib.Nifti1Header:

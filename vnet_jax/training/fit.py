@@ -19,10 +19,11 @@ from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs import sharding
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.runs.log import RunLog, cut_back, read_log
-from vnet_jax.training import setup
+from vnet_jax.training import needs, setup
 from vnet_jax.training.cases import RunCases
 from vnet_jax.training.initial import Start, open_start, started
 from vnet_jax.training.interrupt import Interruption
+from vnet_jax.training.needs import Needs
 from vnet_jax.training.programs import Programs, programs
 from vnet_jax.training.report import StepReports
 from vnet_jax.training.state import TrainState, learning_rate
@@ -44,6 +45,7 @@ class Job:
         predictor: the network as inference uses it.
         targets: the validation cases and where to look.
         boxes: where that is, in words.
+        needs: what a device must hold.
     """
 
     config: ml_collections.ConfigDict
@@ -56,6 +58,7 @@ class Job:
     predictor: Predictor
     targets: list[Target]
     boxes: str
+    needs: Needs
 
     @property
     def last_step(self) -> int:
@@ -88,6 +91,7 @@ def fit(
         Diverged: the loss is not finite any more.
     """
     setup.check(config)
+    needs.check_memory(setup.needs_of(config), memory.free_bytes())
     start = open_start(config, workdir)
     seen = start.synthetic if start else True
     folder, cases, changed = setup.open_run(config, Path(workdir), seen)
@@ -137,6 +141,7 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
         predictor=from_config(config),
         targets=setup.targets_of(config, folder, cases),
         boxes=setup.boxes_of(config),
+        needs=setup.needs_of(config),
     )
 
 
@@ -189,17 +194,19 @@ def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
         _validate(job, log, step, state, stop, _say)
     if stop or step >= job.last_step:
         return
+    _say(str(job.needs))
+    _say(needs.check_disk(job.needs, job.config.keep_best, job.folder.path))
     _say("compiling: the first step takes longest")
-    start = step
-    bar = Progress("train", job.last_step, start=start)
+    bar = Progress("train", job.last_step, start=step)
     with bar, _loader(job, step) as loader:
         reports = StepReports(log, bar, loader, job.rate, job.epoch_steps)
         saved_s = time.monotonic()
         for done, batch in loader:
             ids = batch.pop("ids")
-            state, metrics = devices.step(state, devices.put(batch))
-            if step == start:
-                memory.give_back()  # what compiling took
+            batch = devices.put(batch)
+            if not devices.step.compiled:
+                _check_planned(job, state, batch, bar.say)
+            state, metrics = _one_step(job, state, batch)
             step = done + 1
             reports.push(step, metrics, ids)
             due = job.validates(step)
@@ -211,6 +218,24 @@ def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
                 _validate(job, log, step, state, stop, bar.say)
             if stop:  # only here, where the state is saved
                 break
+
+
+def _check_planned(job: Job, state, batch, say) -> None:
+    """Compiles, and tells or refuses what the compiled step takes."""
+    planned = job.on_devices.step.planned(state, batch)
+    free = memory.free_bytes()
+    needs.check_planned(planned, free)
+    of = f" of {free / needs.GB:.1f} GB that are free" if free is not None else ""
+    say(f"compiled: a step takes {planned / needs.GB:.2f} GB a device{of}")
+
+
+def _one_step(job: Job, state, batch):
+    try:
+        return job.on_devices.step(state, batch)
+    except jax.errors.JaxRuntimeError as error:
+        if line := needs.out_of_memory(error, job.needs):
+            raise line from None
+        raise
 
 
 def _loader(job: Job, step: int) -> Loader:

@@ -9,11 +9,46 @@ from dataclasses import dataclass
 import jax
 from flax import linen as nn
 
+from vnet_jax import memory
 from vnet_jax.models.conv import compiler_options
 from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import sharding
 from vnet_jax.training.state import TrainState, adam, init_state
 from vnet_jax.training.step import train_step
+
+
+class Step:
+    """The jitted training step; compiled when it is first asked for, once a shape.
+
+    Attributes:
+        compiled: the programs by the shapes of their batch.
+    """
+
+    def __init__(self, jitted: Callable):
+        """Takes what `jax.jit` returned; compiles nothing."""
+        self._jitted = jitted
+        self.compiled: dict[tuple, jax.stages.Compiled] = {}
+
+    def lower(self, state: TrainState, batch: dict) -> jax.stages.Lowered:
+        """Traces it, for a look at what would be compiled."""
+        return self._jitted.lower(state, batch)
+
+    def planned(self, state: TrainState, batch: dict) -> int:
+        """Bytes a device that the step takes beside its arguments; compiles."""
+        plan = self._program(state, batch).memory_analysis()
+        more = plan.output_size_in_bytes - plan.alias_size_in_bytes
+        return plan.temp_size_in_bytes + more
+
+    def __call__(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+        """Runs it."""
+        return self._program(state, batch)(state, batch)
+
+    def _program(self, state, batch):
+        shapes = tuple((name, batch[name].shape) for name in sorted(batch))
+        if shapes not in self.compiled:
+            self.compiled[shapes] = self._jitted.lower(state, batch).compile()
+            memory.give_back()  # what compiling took
+        return self.compiled[shapes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +63,7 @@ class Programs:
     """
 
     init: Callable[[jax.Array], TrainState]
-    step: Callable
+    step: Step
     place: Callable[[TrainState], TrainState]
     put: Callable[[dict], dict]
 
@@ -66,12 +101,14 @@ def programs(
     step = functools.partial(train_step, **parts, **objective, seed=seed)
     return Programs(
         init=jax.jit(functools.partial(init_state, **parts), out_shardings=whole),
-        step=jax.jit(
-            step,
-            donate_argnums=0,
-            in_shardings=(whole, cut),
-            out_shardings=(whole, whole),
-            compiler_options=compiler_options(),
+        step=Step(
+            jax.jit(
+                step,
+                donate_argnums=0,
+                in_shardings=(whole, cut),
+                out_shardings=(whole, whole),
+                compiler_options=compiler_options(),
+            )
         ),
         place=lambda state: jax.device_put(state, whole),
         put=lambda batch: sharding.put_batch(batch, plan.micro_batches, cut),

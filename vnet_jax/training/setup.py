@@ -19,7 +19,7 @@ from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs import sharding
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.training import cases as run_cases
-from vnet_jax.training import regions
+from vnet_jax.training import needs, regions
 from vnet_jax.training.cases import RunCases
 from vnet_jax.training.validate import Target
 
@@ -93,6 +93,13 @@ def plan_of(config) -> sharding.BatchPlan:
         space=config.mesh.space,
         shape=tuple(config.sample.shape),
     )
+
+
+def needs_of(config) -> needs.Needs:
+    """What a device must hold to train this."""
+    plan = plan_of(config)
+    shape = tuple(config.sample.shape)
+    return needs.of_step(module_of(config, plan), plan, shape, config.ema)
 
 
 def module_of(config, plan: sharding.BatchPlan | None = None) -> nn.Module:
