@@ -12,6 +12,7 @@ docs/benchmarks.md.
     cpu    two sizes, every way to run PyTorch, the full region of interest forward
     gpu    the full region of interest, within 8 minutes
     layers each convolution of the V-Net by itself, in every form
+    loader batches from the cache beside PyTorch's DataLoader
     race   both learn one task to one Dice from the same start
     multi  1, 2 and 4 devices against DistributedDataParallel
 """
@@ -31,7 +32,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum(
     "suite",
     "quick",
-    ["quick", "cpu", "gpu", "layers", "race", "multi"],
+    ["quick", "cpu", "gpu", "layers", "loader", "race", "multi"],
     "what to measure",
 )
 flags.DEFINE_string("out", "", "folder for the results; runs/bench/SUITE by default")

@@ -48,6 +48,12 @@ class Report:
         print(f"  {tell.layer(layer)}", flush=True)
         self._write()
 
+    def add_loading(self, row: dict) -> None:
+        """Adds a way to load, prints and writes it."""
+        self.results.setdefault("loading", []).append(row)
+        print(f"  {tell.loading(row)}", flush=True)
+        self._write()
+
     def put(self, name: str, value) -> None:
         """Sets another part of the results and writes it."""
         self.results[name] = value
@@ -70,6 +76,7 @@ class Report:
             (tell.SCALING_HEADER, map(tell.scaling_cells, results.get("scaling", ()))),
             (tell.RACE_HEADER, tell.race_cells(results.get("race"))),
             tell.layers(results.get("layers", ())),
+            (tell.LOADING_HEADER, map(tell.loading_cells, results.get("loading", ()))),
             (tell.AROUND_HEADER, map(tell.around_cells, results.get("around", ()))),
         ]
         tables_ = [_table(header, list(cells)) for header, cells in parts]

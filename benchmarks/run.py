@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks import around, compare, layers, multi, race
+from benchmarks import around, compare, layers, loading, multi, race
 from benchmarks.launch import Launcher, python_with_torch
 from benchmarks.meeting import describe, meet, no_bfloat16
 from benchmarks.pool import Deadline, Pool, Ready
@@ -66,7 +66,12 @@ class Run:
         self.sides = meet(self.launcher, self.suite)
         self.report = Report(self.out, describe(self.name, self.launcher, self.sides))
         self.rates = self.report.results["machine"]["rates"]
-        own = {"layers": self._layers, "multi": self._multi, "race": self._race}
+        own = {
+            "layers": self._layers,
+            "loader": self._loader,
+            "multi": self._multi,
+            "race": self._race,
+        }
         own.get(self.name, self._compare)()
         if self.suite.around and self.only in ("", "around"):
             self._around()
@@ -111,6 +116,9 @@ class Run:
     def _layers(self) -> None:
         shape = FULL if self.launcher.device == "gpu" else SMALL
         layers.run(self.launcher, shape, self.report.add_layer)
+
+    def _loader(self) -> None:
+        loading.run(self.launcher, self.scratch, self.report.add_loading)
 
     def _race(self) -> None:
         race.run(self.launcher, self.scratch, lambda now: self.report.put("race", now))

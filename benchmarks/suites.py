@@ -110,6 +110,7 @@ SUITES = {
     "cpu": Suite("cpu", without_repeats(cpu()), 40.0, None, 4096, 512, "large"),
     "gpu": Suite("gpu", without_repeats(gpu()), 3.0, 8.0, 8192, 4096),
     "layers": Suite("", size=4096),
+    "loader": Suite("cpu"),
     "race": Suite(""),
     "multi": Suite(""),
 }

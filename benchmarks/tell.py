@@ -14,6 +14,15 @@ HEADER = (
 )
 RACE_HEADER = ("race", "steps", "training s", "total s", "Dice")
 SCALING_HEADER = ("devices", "ours samples/s", "share", "rival samples/s", "share")
+LOADING_HEADER = (
+    "loading",
+    "threads",
+    "samples/s",
+    "PyTorch's",
+    "ratio",
+    "MB/s",
+    "GPUs",
+)
 AROUND_HEADER = ("part", "seconds", "what", "peak MB")
 
 
@@ -101,6 +110,34 @@ def layers(rows: Sequence[Mapping]) -> tuple[tuple[str, ...], list[list[str]]]:
         lines += [cells(["all", ""], total, None) for total in sums(rows)]
     named = (f"{form}, ms (GFLOP/s)" for form in forms)
     return ("layer", "how many", "work", *named), lines
+
+
+def loading(row: Mapping) -> str:
+    """One line for a way to load."""
+    name, threads, mine, theirs, ratio, mb, gpus = loading_cells(row)
+    if "samples_per_s" not in row:
+        return f"{name}: {mine}"
+    rates = f"{mine} samples/s, PyTorch {theirs}, ratio {ratio}"
+    return f"{name}, {threads} threads: {rates}; {mb} MB/s, feeds {gpus} GPUs"
+
+
+def loading_cells(row: Mapping) -> list[str]:
+    """A way to load under LOADING_HEADER."""
+    if "share" in row:
+        said = f"{row['share']:.1%} of the time with steps of {row['step_s']:g} s"
+        return ["waiting for a batch", "2", said, *[NOTHING] * 4]
+    if "samples_per_s" not in row:
+        return [row["name"], NOTHING, f"{NOT_RUN}: {row['not_run']}", *[NOTHING] * 4]
+    name = f"{row['name']} {'x'.join(map(str, row['shape']))}"
+    name += ", augmented" * row["augmented"]
+    rival = f"{NOT_RUN}: {row['not_run']}"
+    rates = [_short(row["samples_per_s"]), _short(row["rival_samples_per_s"])]
+    rates = rates if row["ratio"] else [rates[0], rival]
+    ratio_ = NOTHING
+    if row["ratio"]:
+        ratio_ = "{:.2f} ({:.2f} to {:.2f})".format(row["ratio"], *row["spread"])
+    more = [f"{row['mb_per_s']:.0f}", _short(row["gpus"])]
+    return [name, str(row["workers"]), *rates, ratio_, *more]
 
 
 def scaling_cells(line: Mapping) -> list[str]:

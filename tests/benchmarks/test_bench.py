@@ -10,7 +10,7 @@ BENCH = [sys.executable, str(ROOT / "bin" / "bench.py")]
 
 def test_help_names_suites_and_flags():
     done = subprocess.run([*BENCH, "--help"], capture_output=True, text=True)
-    suites = "--suite: <quick|cpu|gpu|layers|race|multi>"
+    suites = "--suite: <quick|cpu|gpu|layers|loader|race|multi>"
     for word in (suites, "--out", "--torch_python"):
         assert word in done.stdout
     assert "ratio = PyTorch's time / ours" in done.stdout

@@ -27,7 +27,9 @@ def test_the_papers_cascade():
     assert found.gradients == 4 * found.parameters
     assert found.activations == pytest.approx(5.4e9, rel=0.02)
     assert of(dtype="float32").activations > 1.8 * found.activations
-    assert "91.2 million parameters" in str(found) and "5.40 GB of activations" in str(found)
+    assert "91.2 million parameters" in str(found) and "5.40 GB of activations" in str(
+        found
+    )
 
 
 def test_what_makes_it_smaller_or_larger():
