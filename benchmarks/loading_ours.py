@@ -50,8 +50,8 @@ class Side:
             "cases": {
                 name: [
                     {
-                        "image": case.image.filename,
-                        "label": case.label.filename,
+                        "image": str(case.image.filename),
+                        "label": str(case.label.filename),
                         "box": case.header["foreground_box"],
                     }
                     for case in cases

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def test_without_pytorch_ours_is_told_alone():
 def test_our_side_loads_from_a_cache_of_phantoms(monkeypatch, tmp_path):
     monkeypatch.setattr(loading_ours, "SPACING_MM", (12.0, 6.0, 6.0))
     side = loading_ours.Side()
-    told = side.prepare(str(tmp_path), 2)["cases"]
+    told = json.loads(json.dumps(side.prepare(str(tmp_path), 2)))["cases"]
     assert set(told) == {"patch", "region of interest"}
     image = np.load(told["patch"][0]["image"], mmap_mode="r")
     assert image.dtype == np.int16 and told["patch"][0]["box"]
