@@ -1,0 +1,37 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from vnet_jax.errors import InputError
+from vnet_jax.runs import sharding
+from vnet_jax.training import setup
+
+FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+
+
+def config_of(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_config_can_train_on_four_devices(monkeypatch, path):
+    monkeypatch.setattr(sharding, "available_devices", lambda: 4)
+    config = config_of(path)
+    setup.check(config)
+    assert setup.needs_of(config).parameters > 1e6
+    cut = setup.plan_of(config)
+    assert cut.devices == (1 if path.stem.startswith("demo") else 4)
+
+
+def test_a_mesh_that_the_machine_does_not_have_is_refused(monkeypatch):
+    monkeypatch.setattr(sharding, "available_devices", lambda: 2)
+    config = config_of(FILES[[p.stem for p in FILES].index("whole_ct")])
+    with pytest.raises(InputError, match="needs 4 devices, there are 2"):
+        setup.check(config)
+    config.mesh.space = 0
+    with pytest.raises(InputError, match=r"mesh\.data must not be below 0"):
+        setup.check(config)
