@@ -119,7 +119,7 @@ class Loader:
         ]
         images, labels = zip(*drawn, strict=True)
         ids = [case.id for case in cases]
-        return {"image": np.stack(images), "label": np.stack(labels), "ids": ids}
+        return {"image": _stacked(images), "label": _stacked(labels), "ids": ids}
 
     def __iter__(self) -> Loader:
         """The loader itself: it can be gone through once."""
@@ -200,6 +200,11 @@ class Loader:
                     "is the disk there?"
                 )
             _settled(future, LOOK_EVERY_S)
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """One array of all; a single one is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _settled(future: Future, timeout_s: float) -> None:

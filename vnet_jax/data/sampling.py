@@ -108,7 +108,10 @@ def _cut(cached: CachedCase, start, shape, clip_hu, pad_value):
     low = np.maximum(start, 0)
     high = np.minimum(start + np.array(shape), cached.image.shape)
     inner = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    image = crop_padded(
-        scale(cached.image[inner], clip_hu), start - low, shape, pad_value
-    )
-    return image[..., None], crop_padded(cached.label[inner], start - low, shape, 0)
+    place = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
+    whole = np.array_equal(high - low, shape)
+    image = np.empty(shape, np.float32)
+    if not whole:
+        image.fill(pad_value)
+    scale(cached.image[inner], clip_hu, out=image[place])
+    return image[..., None], crop_padded(cached.label, start, shape, 0)
