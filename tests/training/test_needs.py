@@ -60,7 +60,8 @@ def test_no_compiled_step_takes_less(remat):
         "label": jax.ShapeDtypeStruct((1, 2, *shape), jnp.uint8),
     }
     planned = run.step.planned(state, batch)
-    assert 0.3 * planned < found.activations + found.gradients < planned
+    assert found.activations < planned
+    assert 0.3 * planned < found.activations + found.gradients < 1.5 * planned
     leaves = jax.tree.leaves(state)
     counters = 3 * 4  # of steps: ours, Adam's, the schedule's
     assert found.state + counters == sum(x.size * x.dtype.itemsize for x in leaves)

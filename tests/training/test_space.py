@@ -85,7 +85,7 @@ def test_slabs_of_a_volume_train_as_the_whole():
     for cut in (four, both):
         check(one, cut, 1e-5)
         assert cut["permutes"] > 0 and cut["gathered"] == 0  # the slabs' edges alone
-        assert one["temporary"] > 2 * cut["temporary"]
+        assert one["temporary"] > 1.5 * cut["temporary"]
 
 
 @pytest.mark.slow

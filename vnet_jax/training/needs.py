@@ -31,7 +31,8 @@ class Needs:
     Attributes:
         parameters: of the network, how many.
         state: parameters, running averages and the optimiser's memory.
-        gradients: of the parameters; twice where micro-batches accumulate.
+        gradients: of the parameters; twice where micro-batches accumulate. XLA may
+            use up some before the last are there.
         activations: what the convolutions give in one forward pass. The backward pass
             reads all of it, with rematerialisation little more; so it is the least
             that a step holds, not all.
@@ -45,13 +46,13 @@ class Needs:
     @property
     def least(self) -> int:
         """Bytes without which no step is possible."""
-        return self.state + self.gradients + self.activations
+        return self.state + self.activations
 
     def __str__(self) -> str:
         """One line for the screen."""
         return (
             f"{self.parameters / 1e6:.1f} million parameters; a device holds "
-            f"{self.state / GB:.2f} GB of state, {self.gradients / GB:.2f} GB of "
+            f"{self.state / GB:.2f} GB of state, up to {self.gradients / GB:.2f} GB of "
             f"gradients and at least {self.activations / GB:.2f} GB of activations"
         )
 
