@@ -10,8 +10,9 @@ voxels, 6 x 7 x 7 mm.
 Against the paper: a quarter of the width, coarser voxels, one whole-body patch at a
 time, the V-Net as its authors drew it with group norm (batch norm's running averages
 lag behind a run of some hundred steps), Dice beside the cross entropy, augmented
-samples, a moving average of the parameters and a higher learning rate. All of it buys
-speed; none of it is meant for patients.
+samples, a moving average of the parameters, a higher learning rate, and bfloat16 where
+the processor multiplies it faster. All of it buys speed; none of it is meant for
+patients.
 """
 
 from configs import phase1
@@ -28,6 +29,7 @@ def get_config():
     config.model.variant = "diagram"
     config.model.norm = "group"
     config.model.width = 4
+    config.model.dtype = "auto"
     config.loss = "cross_entropy_dice"
     config.augment.flip = (0.0, 0.0, 0.5)
     config.augment.rotation = 15.0

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from vnet_jax.data.splits import Splits
 from vnet_jax.errors import InputError
+from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs import sharding
 from vnet_jax.training import setup
 
@@ -18,9 +20,9 @@ def config_of(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_every_config_can_train_on_four_devices(monkeypatch, path):
+def test_every_config_can_train_on_four_devices(monkeypatch, tmp_path, path):
     monkeypatch.setattr(sharding, "available_devices", lambda: 4)
-    config = config_of(path)
+    config = setup.with_dtype(config_of(path), tmp_path)
     setup.check(config)
     assert setup.needs_of(config).parameters > 1e6
     cut = setup.plan_of(config)
@@ -35,3 +37,16 @@ def test_a_mesh_that_the_machine_does_not_have_is_refused(monkeypatch):
     config.mesh.space = 0
     with pytest.raises(InputError, match=r"mesh\.data must not be below 0"):
         setup.check(config)
+
+
+def test_dtype_auto_is_the_machines_until_a_run_has_begun(monkeypatch, tmp_path):
+    monkeypatch.setattr(setup, "quick_dtype", lambda: "bfloat16")
+    config = config_of(FILES[[p.stem for p in FILES].index("demo_phase1")])
+    assert config.model.dtype == "auto"
+    begun = setup.with_dtype(config, tmp_path)
+    assert (begun.model.dtype, config.model.dtype) == ("bfloat16", "auto")
+    assert setup.with_dtype(begun, tmp_path) is begun
+
+    run_folder.create(tmp_path, begun, Splits(("a",), ("b",)), synthetic=True)
+    monkeypatch.setattr(setup, "quick_dtype", lambda: "float32")  # another machine
+    assert setup.with_dtype(config, tmp_path).model.dtype == "bfloat16"

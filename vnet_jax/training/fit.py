@@ -90,6 +90,7 @@ def fit(
         InputError: no usable data, or a run that this config does not go on with.
         Diverged: the loss is not finite any more.
     """
+    config = setup.with_dtype(config, Path(workdir))
     setup.check(config)
     needs.check_memory(setup.needs_of(config), memory.free_bytes())
     start = open_start(config, workdir)

@@ -14,6 +14,7 @@ from vnet_jax.data.augment import augment
 from vnet_jax.data.cache import GridSpec
 from vnet_jax.data.sampling import sample_patch, sample_roi
 from vnet_jax.errors import InputError
+from vnet_jax.models.conv import quick_dtype
 from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs import sharding
@@ -24,6 +25,29 @@ from vnet_jax.training.cases import RunCases
 from vnet_jax.training.validate import Target
 
 REMEDY = "change it with --config.FIELD=VALUE"
+
+
+def with_dtype(
+    config: ml_collections.ConfigDict, workdir: Path
+) -> ml_collections.ConfigDict:
+    """The config with `model.dtype` "auto" made what it stands for.
+
+    Args:
+        config: as given.
+        workdir: the run folder.
+
+    Returns:
+        The config itself, or a copy with the dtype of the run that is in `workdir`;
+        where none is, with what this machine's devices compute in fastest.
+    """
+    if config.model.dtype != "auto":
+        return config
+    settled = config.copy_and_resolve_references()
+    begun = run_folder.exists(workdir)
+    settled.model.dtype = (
+        RunFolder(workdir).config.model.dtype if begun else quick_dtype()
+    )
+    return settled
 
 
 def check(config: ml_collections.ConfigDict) -> None:
