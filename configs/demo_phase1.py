@@ -11,7 +11,7 @@ Against the paper: a quarter of the width, coarser voxels, one whole-body patch 
 time, the V-Net as its authors drew it with group norm (batch norm's running averages
 lag behind a run of some hundred steps), Dice beside the cross entropy, augmented
 samples, a moving average of the parameters, a higher learning rate, and bfloat16 where
-the processor multiplies it faster. All of it buys speed; none of it is meant for
+the processor has matrix units for it. All of it buys speed; none of it is meant for
 patients.
 """
 

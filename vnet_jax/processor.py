@@ -23,6 +23,11 @@ def multiplies_bfloat16() -> bool:
     return "avx512_bf16" in features()
 
 
+def has_matrix_units() -> bool:
+    """Whether it has AMX, which multiplies bfloat16 many times faster than float32."""
+    return "amx_bf16" in features()
+
+
 def lanes() -> int:
     """float32 values in a vector register."""
     return 16 if "avx512f" in features() else 8

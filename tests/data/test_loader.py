@@ -89,14 +89,13 @@ def test_resumed_is_the_same_as_never_stopped():
     assert step == 8
 
 
-def test_shards_are_the_parts_of_the_global_batch():
-    with load() as whole, load(shard=(0, 2)) as left, load(shard=(1, 2)) as right:
+def test_processes_load_their_own_samples_of_the_global_batch():
+    with load() as whole, load(samples=[0, 2]) as even, load(samples=[3]) as last:
         for step in (0, 3, 11):
-            one, two, both = (x.batch_at(step) for x in (left, right, whole))
-            assert one["ids"] + two["ids"] == both["ids"]
-            np.testing.assert_array_equal(
-                np.concatenate([one["image"], two["image"]]), both["image"]
-            )
+            some, one, all_ = (x.batch_at(step) for x in (even, last, whole))
+            assert some["ids"] == one["ids"] == all_["ids"]
+            np.testing.assert_array_equal(some["image"], all_["image"][[0, 2]])
+            np.testing.assert_array_equal(one["label"], all_["label"][3:])
 
 
 def test_the_seed_and_the_step_and_the_place_matter():
@@ -219,8 +218,8 @@ def test_waiting_is_counted():
         dict(cases=[]),
         dict(batch_size=0),
         dict(threads=0),
-        dict(shard=(0, 3)),
-        dict(shard=(2, 2)),
+        dict(samples=[]),
+        dict(samples=[4]),
     ],
 )
 def test_numbers_that_cannot_work(options):

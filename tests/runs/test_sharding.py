@@ -96,9 +96,11 @@ def test_devices_that_do_not_suffice_are_refused(asked, message):
 
 
 def test_micro_batches_keep_the_order_of_the_samples():
-    cut = sharding.over_batch(sharding.mesh_of(sharding.plan_batch(4, 2, 1)))
+    plan = sharding.plan_batch(4, 2, 1)
+    cut = sharding.over_batch(sharding.mesh_of(plan))
     images = np.arange(4 * 3, dtype=np.float32).reshape(4, 3)
-    put = sharding.put_batch({"image": images, "label": np.arange(4)}, 2, cut)
+    assert sharding.own_samples(plan, cut) == [0, 1, 2, 3]
+    put = sharding.put_batch({"image": images, "label": np.arange(4)}, plan, cut)
     assert put["image"].shape == (2, 2, 3)
     np.testing.assert_array_equal(put["image"].reshape(4, 3), images)
     np.testing.assert_array_equal(put["label"], [[0, 1], [2, 3]])

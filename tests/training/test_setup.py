@@ -40,7 +40,7 @@ def test_a_mesh_that_the_machine_does_not_have_is_refused(monkeypatch):
 
 
 def test_dtype_auto_is_the_machines_until_a_run_has_begun(monkeypatch, tmp_path):
-    monkeypatch.setattr(setup, "quick_dtype", lambda: "bfloat16")
+    monkeypatch.setattr(setup, "training_dtype", lambda: "bfloat16")
     config = config_of(FILES[[p.stem for p in FILES].index("demo_phase1")])
     assert config.model.dtype == "auto"
     begun = setup.with_dtype(config, tmp_path)
@@ -48,5 +48,5 @@ def test_dtype_auto_is_the_machines_until_a_run_has_begun(monkeypatch, tmp_path)
     assert setup.with_dtype(begun, tmp_path) is begun
 
     run_folder.create(tmp_path, begun, Splits(("a",), ("b",)), synthetic=True)
-    monkeypatch.setattr(setup, "quick_dtype", lambda: "float32")  # another machine
+    monkeypatch.setattr(setup, "training_dtype", lambda: "float32")  # another machine
     assert setup.with_dtype(config, tmp_path).model.dtype == "bfloat16"

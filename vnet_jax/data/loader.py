@@ -46,27 +46,29 @@ class Loader:
     """Iterates over (step, batch); threads work up to `prefetch` batches ahead.
 
     A batch is {"image": (b, D, H, W, 1) float32, "label": (b, D, H, W) uint8, "ids":
-    list of str}, b the shard's part of `batch_size`. An epoch's last batch is filled
+    list of str}: of the global batch's samples the b that are asked for, and the ids of
+    all. An epoch's last batch is filled
     from the start of that epoch's own order: 13 cases in batches of 4 give 4 batches,
     the last of case 13 and the first three again.
 
     Args:
         cases: labelled cases.
         sample: draws one sample from a case and a generator.
-        batch_size: of the global batch, over all shards.
+        batch_size: samples of the global batch.
         seed: of order and samples.
         start_step: first step to give; a resumed run starts where it stopped.
         stop_step: first step not to give; None never stops.
         threads: that load.
         prefetch: batches in work or waiting; at least one a thread.
-        shard: (index, count): the part of each global batch that this process loads.
+        samples: which of each global batch's samples this process loads, by their
+            indices in it; all by default.
         patience_s: a batch that takes longer than this counts as hung.
 
     Attributes:
         waiting_s: seconds spent waiting for a batch so far.
 
     Raises:
-        ValueError: no cases, no threads, or a batch that the shards cannot share.
+        ValueError: no cases, no threads, or samples that are not in the batch.
     """
 
     def __init__(
@@ -79,17 +81,15 @@ class Loader:
         stop_step: int | None = None,
         threads: int = 2,
         prefetch: int = 2,
-        shard: tuple[int, int] = (0, 1),
+        samples: Sequence[int] | None = None,
         patience_s: float = 120.0,
     ):
         self._steps = steps_per_epoch(len(cases), batch_size)
-        index, count = shard
+        self._mine = list(range(batch_size)) if samples is None else list(samples)
         if threads < 1:
             raise ValueError(f"{threads} threads cannot load")
-        if batch_size % count or not 0 <= index < count:
-            raise ValueError(f"shard {shard} of a batch of {batch_size}")
-        part = batch_size // count
-        self._mine = range(index * part, (index + 1) * part)
+        if not self._mine or not set(self._mine) <= set(range(batch_size)):
+            raise ValueError(f"samples {self._mine} of a batch of {batch_size}")
         self._cases, self._sample, self._seed = list(cases), sample, seed
         self._batch_size, self._patience_s = batch_size, patience_s
         self._next, self._stop = start_step, stop_step
@@ -114,9 +114,7 @@ class Loader:
             LoaderError: a case could not be loaded; it names the case.
         """
         cases = self._cases_at(step)
-        drawn = [
-            self._draw(case, step, i) for case, i in zip(cases, self._mine, strict=True)
-        ]
+        drawn = [self._draw(cases[i], step, i) for i in self._mine]
         images, labels = zip(*drawn, strict=True)
         ids = [case.id for case in cases]
         return {"image": _stacked(images), "label": _stacked(labels), "ids": ids}
@@ -166,10 +164,10 @@ class Loader:
         self.close()
 
     def _cases_at(self, step: int) -> list[CachedCase]:
-        """This shard's cases in the batch of a step, in the order of the batch."""
+        """The cases of the global batch of a step, in its order."""
         epoch, step_in_epoch = divmod(step, self._steps)
         order = epoch_order(self._seed, epoch, len(self._cases))
-        places = (step_in_epoch * self._batch_size + i for i in self._mine)
+        places = (step_in_epoch * self._batch_size + i for i in range(self._batch_size))
         return [self._cases[order[place % len(order)]] for place in places]
 
     def _draw(self, case: CachedCase, step: int, i: int):

@@ -104,6 +104,17 @@ def quick_dtype() -> str:
     return "bfloat16" if quick else "float32"
 
 
+def training_dtype() -> str:
+    """What training computes in where it is left to the machine.
+
+    Returns:
+        As `quick_dtype`, but on a CPU "bfloat16" only where the processor has matrix
+        units for it: else it saves too little to give digits away for.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    return "float32" if on_cpu and not processor.has_matrix_units() else quick_dtype()
+
+
 class _Fast(NamedTuple):
     """What runs on a CPU: the convolution, and its kernel's gradient (x, g, k)."""
 

@@ -28,8 +28,10 @@ from etils import epath
 
 from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
+from vnet_jax.runs import hosts
 from vnet_jax.runs.digest import check_shapes, digest
 from vnet_jax.runs.faults import damaged, quiet_failure, writing
+from vnet_jax.runs.sharding import on_first_device
 
 SCORES = "scores.json"
 PARTS = ("variables", "rest", "meta")
@@ -38,7 +40,9 @@ PARTS = ("variables", "rest", "meta")
 class Checkpoints:
     """The checkpoints of a run; reading needs no optimiser and no network.
 
-    Saving goes on in the background: `close` (or the `with` block) waits for it.
+    Saving goes on in the background: `close` (or the `with` block) waits for it. Where
+    several processes train, each has the whole state: the lead saves it for all, and
+    what changes the folder does nothing in the others.
     """
 
     def __init__(self, path, keep_best: int = 5):
@@ -50,6 +54,7 @@ class Checkpoints:
         """
         self.path = Path(path).absolute()
         self.keep_best = keep_best
+        self._writes = hosts.is_lead()
         self._manager: ocp.CheckpointManager | None = None
 
     def steps(self) -> list[int]:
@@ -84,9 +89,12 @@ class Checkpoints:
         Raises:
             InputError: the disk is full, now or while the save before was written.
         """
-        if step in self._writer().all_steps():
+        if not self._writes or step in self._writer().all_steps():
             return
         variables, rest = state.variables, state.rest
+        if hosts.count() > 1:
+            own = on_first_device((variables, rest))  # Orbax takes no local jax.Array
+            variables, rest = jax.tree.map(np.asarray, own)
         digests = {"variables": digest(variables), "rest": digest(rest)}
         args = ocp.args.Composite(
             variables=ocp.args.StandardSave(variables),
@@ -108,6 +116,8 @@ class Checkpoints:
         """
         if np.isnan(score):
             raise ValueError(f"the score of step {step} is not a number")
+        if not self._writes:
+            return
         with writing(self.path):
             self._writer().wait_until_finished()
         if step not in self.steps():
@@ -149,8 +159,9 @@ class Checkpoints:
                     raise line from error
                 warn(str(line))
                 continue
-            self._remove({later for later in steps if later > step})
-            self._write_scores(self.scores())
+            if self._writes:
+                self._remove({later for later in steps if later > step})
+                self._write_scores(self.scores())
             return step, state
         raise InputError(
             self.path,
@@ -214,7 +225,9 @@ class Checkpoints:
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=self,
                     cleanup_tmp_directories=True,
+                    create=False,
                     save_root_metadata=False,
+                    multiprocessing_options=_alone(),
                 ),
             )
         return self._manager
@@ -239,13 +252,14 @@ class Checkpoints:
     def _read(self, step: int, part: str, like=None):
         """Reads one part as NumPy arrays and compares it with its digest."""
         folder = self.path / str(step) / part
-        handler = ocp.PyTreeCheckpointHandler()
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
         tree = handler.metadata(epath.Path(folder)).tree if like is None else like
         as_numpy = jax.tree.map(
             lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
         )
         args = ocp.args.PyTreeRestore(item=like, restore_args=as_numpy)
-        with quiet_failure(), ocp.Checkpointer(handler) as reader:
+        alone = dict(multiprocessing_options=_alone())
+        with quiet_failure(), ocp.Checkpointer(handler, **alone) as reader:
             read = reader.restore(folder, args=args)
         if like is not None:
             check_shapes(read, like)
@@ -256,6 +270,12 @@ class Checkpoints:
     def _meta(self, step: int) -> dict:
         file = self.path / str(step) / "meta/metadata"
         return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Orbax waits for no other process: a dead one must not stop a save."""
+    own = hosts.index()
+    return ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
 
 
 def _best(scores: Mapping[int, float], count: int) -> list[tuple[int, float]]:

@@ -35,6 +35,7 @@ class BatchPlan:
         micro_batch: samples in the program at one time, over all devices.
         space: slabs that each volume is cut into, a device each.
         axis: spatial axis (0, 1 or 2 of D, H, W) that is cut.
+        processes: that train together, each with as many of the devices.
     """
 
     batch_size: int
@@ -43,6 +44,7 @@ class BatchPlan:
     micro_batch: int
     space: int = 1
     axis: int = 2
+    processes: int = 1
 
     @property
     def data(self) -> int:
@@ -66,6 +68,7 @@ class BatchPlan:
         return (
             f"batch {self.batch_size} = {self.micro_batches} x {self.micro_batch} "
             f"on {self.devices} device{'s' if self.devices > 1 else ''}"
+            + (f" of {self.processes} processes" if self.processes > 1 else "")
             + (cut if self.space > 1 else "")
             + (f", {unused} unused: they do not divide the batch" if unused else "")
         )
@@ -79,6 +82,7 @@ def plan_batch(
     data: int = 0,
     space: int = 1,
     shape: Sequence[int] = (),
+    processes: int = 1,
 ) -> BatchPlan:
     """Plans a step: as many devices as divide the batch, as many samples as they hold.
 
@@ -95,6 +99,7 @@ def plan_batch(
         space: slabs that each volume is cut into, along its longest axis (the last of
             equal ones).
         shape: (D, H, W) voxels of a sample, where `space` is above 1.
+        processes: that have the devices, as many each; all take part.
 
     Returns:
         The plan.
@@ -129,9 +134,25 @@ def plan_batch(
             f"mesh.data {data} does not divide batch_size {batch_size}",
             "change either with --config.FIELD=VALUE",
         )
-    groups = data or _largest_divisor(batch_size, available // space)
+    groups = data or next(
+        (
+            n
+            for n in range(min(batch_size, available // space), 0, -1)
+            if batch_size % n == 0 and n * space % processes == 0
+        ),
+        0,
+    )
+    if not groups or groups * space % processes:
+        raise InputError(
+            None,
+            f"batch_size {batch_size} on {groups or 'any number of'} groups of "
+            f"{space} devices leaves some of {processes} processes without work",
+            "make batch_size a multiple of the processes, or start fewer of them",
+        )
     held = _largest_divisor(batch_size // groups, device_batch)
-    return BatchPlan(batch_size, groups * space, available, held * groups, space, axis)
+    return BatchPlan(
+        batch_size, groups * space, available, held * groups, space, axis, processes
+    )
 
 
 def available_devices() -> int:
@@ -140,7 +161,7 @@ def available_devices() -> int:
 
 
 def mesh_of(plan: BatchPlan) -> Mesh:
-    """A mesh (data, space) over the first devices.
+    """A mesh (data, space) over the first devices of each process.
 
     Auto axes: with the default Explicit ones resize, transposed convolution and
     integer-label cross entropy fail on one or the other version of JAX.
@@ -151,11 +172,23 @@ def mesh_of(plan: BatchPlan) -> Mesh:
     Returns:
         The mesh.
     """
+    each = plan.devices // plan.processes
+    by_process: dict[int, list] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device)
+    devices = [d for index in sorted(by_process) for d in by_process[index][:each]]
+    if len(devices) != plan.devices:
+        raise InputError(
+            None,
+            f"the processes have {[len(d) for d in by_process.values()]} devices, "
+            f"{each} of each are needed",
+            "start every process with as many",
+        )
     return jax.make_mesh(
         (plan.data, plan.space),
         ("data", "space"),
         axis_types=(AxisType.Auto,) * 2,
-        devices=jax.devices()[: plan.devices],
+        devices=devices,
     )
 
 
@@ -179,30 +212,73 @@ def over_batch(mesh: Mesh, axis: int = 2) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, "data", *slabs))
 
 
+def own_samples(plan: BatchPlan, sharding: NamedSharding) -> list[int]:
+    """Which samples of the global batch this process's devices see, in order.
+
+    Args:
+        plan: how the batch goes over the devices.
+        sharding: from `over_batch`.
+
+    Returns:
+        Indices from 0 to `plan.batch_size` - 1: all of them in a single process. Two
+        processes whose devices share a volume see the same samples.
+    """
+    held = _own_of_micro(sharding, plan.micro_batch)
+    starts = range(0, plan.batch_size, plan.micro_batch)
+    return [start + i for start in starts for i in held]
+
+
 def put_batch(
-    arrays: Mapping[str, np.ndarray], micro_batches: int, sharding: NamedSharding
+    arrays: Mapping[str, np.ndarray], plan: BatchPlan, sharding: NamedSharding
 ) -> dict[str, jax.Array]:
     """Starts the transfer of a global batch to the devices.
 
     Micro-batch i holds the samples i * B/K ... (i + 1) * B/K - 1, on any number of
-    devices.
+    devices and of processes.
 
     Args:
-        arrays: arrays (B, ...), the whole global batch.
-        micro_batches: K, how many micro-batches a step accumulates.
+        arrays: arrays (b, ...), the samples `own_samples` of the global batch.
+        plan: how the batch goes over the devices: B samples in K micro-batches.
         sharding: from `over_batch`.
 
     Returns:
         Arrays (K, B / K, ...).
     """
+    held = _own_of_micro(sharding, plan.micro_batch)
 
     def put(array):
-        shape = (micro_batches, len(array) // micro_batches, *array.shape[1:])
-        return jax.make_array_from_process_local_data(
-            sharding, array.reshape(shape), shape
-        )
+        own = array.reshape(plan.micro_batches, len(held), *array.shape[1:])
+
+        def part(index):
+            start = index[1].start or 0
+            stop = plan.micro_batch if index[1].stop is None else index[1].stop
+            first = held.index(start)
+            return own[(index[0], slice(first, first + stop - start), *index[2:])]
+
+        shape = (plan.micro_batches, plan.micro_batch, *array.shape[1:])
+        return jax.make_array_from_callback(shape, sharding, part)
 
     return {name: put(array) for name, array in arrays.items()}
+
+
+def put_whole(tree, sharding: NamedSharding):
+    """Puts a tree that every process holds on all devices, whole on each.
+
+    Args:
+        tree: arrays of NumPy or JAX.
+        sharding: from `replicated`.
+
+    Returns:
+        The same tree of arrays on the devices.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def put(leaf):
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda i: leaf[i])
+
+    return jax.tree.map(put, tree)
 
 
 def on_first_device(tree):
@@ -254,6 +330,13 @@ def device_in_use() -> str:
     """What computes where no mesh says otherwise, such as "NVIDIA H100"."""
     device = jax.config.jax_default_device or jax.devices()[0]
     return device.device_kind
+
+
+def _own_of_micro(sharding: NamedSharding, samples: int) -> list[int]:
+    """Which samples of a micro-batch this process's devices see."""
+    cut = NamedSharding(sharding.mesh, PartitionSpec(None, "data"))
+    parts = cut.addressable_devices_indices_map((1, samples)).values()
+    return sorted({i for _, part in parts for i in range(*part.indices(samples))})
 
 
 def _largest_divisor(number: int, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ from vnet_jax.data.progress import Progress
 from vnet_jax.inference.predict import Predictor, from_config
 from vnet_jax.reports.curves import curves
 from vnet_jax.runs import folder as run_folder
-from vnet_jax.runs import sharding
+from vnet_jax.runs import hosts, sharding
 from vnet_jax.runs.folder import RunFolder
-from vnet_jax.runs.log import RunLog, cut_back, read_log
+from vnet_jax.runs.log import NoLog, RunLog, cut_back, read_log
 from vnet_jax.training import needs, setup
 from vnet_jax.training.cases import RunCases
 from vnet_jax.training.initial import Start, open_start, started
@@ -90,20 +91,27 @@ def fit(
         InputError: no usable data, or a run that this config does not go on with.
         Diverged: the loss is not finite any more.
     """
-    config = setup.with_dtype(config, Path(workdir))
+    with hosts.ends_together():
+        return _fit(config, Path(workdir), strict_resume)
+
+
+def _fit(config, workdir: Path, strict_resume: bool) -> int:
+    config = hosts.lead_first(lambda: setup.with_dtype(config, workdir))
     setup.check(config)
     needs.check_memory(setup.needs_of(config), memory.free_bytes())
     start = open_start(config, workdir)
     seen = start.synthetic if start else True
-    folder, cases, changed = setup.open_run(config, Path(workdir), seen)
-    job = prepare(config, folder, cases)
+    opened = hosts.lead_first(lambda: setup.open_run(config, workdir, seen))
+    folder, cases, changed = opened
+    job = hosts.lead_first(lambda: prepare(config, folder, cases))
     with folder.checkpoints, Interruption() as stop:
         step, state = _start(job, strict_resume, start)
-        with RunLog(folder.path, step) as log:
+        with RunLog(folder.path, step) if hosts.is_lead() else NoLog() as log:
             _log_start(job, log, step, changed, start)
             del start  # its values are on the devices now
             _loop(job, log, step, state, stop)
-    _tell_end(job, stop)
+    if hosts.is_lead():
+        _tell_end(job, stop)
     return stop.exit_status or (2 if cases.refused else 0)
 
 
@@ -155,12 +163,17 @@ def _start(
     key = jax.random.key(job.config.seed, impl="rbg")
     saved = job.folder.checkpoints
     if not saved.steps():
-        cut_back(job.folder.path, 0, validated=False)
+        if hosts.is_lead():
+            cut_back(job.folder.path, 0, validated=False)
         state = job.on_devices.init(key)
         return 0, job.on_devices.place(started(state, start)) if start else state
     abstract = jax.eval_shape(job.on_devices.init, key)
-    step, state = saved.restore_latest(abstract, strict=strict, warn=_say)
-    cut_back(job.folder.path, step, validated=step in saved.scores())
+    restore = functools.partial(
+        saved.restore_latest, abstract, strict=strict, warn=_say
+    )
+    step, state = hosts.lead_first(restore)  # who removes what is damaged
+    if hosts.is_lead():
+        cut_back(job.folder.path, step, validated=step in saved.scores())
     return step, job.on_devices.place(state)
 
 
@@ -193,12 +206,14 @@ def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
     every_s = 60 * job.config.checkpoint_minutes
     if job.validates(step) and step not in checkpoints.scores():
         _validate(job, log, step, state, stop, _say)
+    _share_signal(stop)
     if stop or step >= job.last_step:
         return
     _say(str(job.needs))
     _say(needs.check_disk(job.needs, job.config.keep_best, job.folder.path))
     _say("compiling: the first step takes longest")
-    bar = Progress("train", job.last_step, start=step)
+    bar = Progress("train", job.last_step, start=step, shown=hosts.is_lead())
+    vote = hosts.Vote()
     with bar, _loader(job, step) as loader:
         reports = StepReports(log, bar, loader, job.rate, job.epoch_steps)
         saved_s = time.monotonic()
@@ -206,19 +221,34 @@ def _loop(job: Job, log: RunLog, step: int, state: TrainState, stop) -> None:
             ids = batch.pop("ids")
             batch = devices.put(batch)
             if not devices.step.compiled:
-                _check_planned(job, state, batch, bar.say)
+                _check_planned(job, state, batch, _say_beside(bar))
             state, metrics = _one_step(job, state, batch)
             step = done + 1
             reports.push(step, metrics, ids)
+            # Any process's signal stops all of them; the lead's clock is everyone's.
+            overdue = hosts.is_lead() and time.monotonic() - saved_s > every_s
+            stopped, overdue = vote(stop.signal or 0, overdue)
             due = job.validates(step)
-            if due or stop or time.monotonic() - saved_s > every_s:
+            if due or stopped or overdue:
                 reports.flush()  # what is saved is known to be finite
                 checkpoints.save(step, state)
                 saved_s = time.monotonic()
-            if due and not stop:
-                _validate(job, log, step, state, stop, bar.say)
-            if stop:  # only here, where the state is saved
+            if due and not stopped:
+                stopped = not _validate(job, log, step, state, stop, _say_beside(bar))
+            if stopped:  # only here, where the state is saved
                 break
+        _share_signal(stop)
+
+
+def _share_signal(stop: Interruption) -> None:
+    """A signal that came to any process is every process's."""
+    if signal := int(hosts.highest([stop.signal or 0])[0]):
+        stop.signal = signal
+
+
+def _say_beside(bar: Progress):
+    """A way to say a line beside a bar: the lead's."""
+    return bar.say if hosts.is_lead() else lambda line: None
 
 
 def _check_planned(job: Job, state, batch, say) -> None:
@@ -226,6 +256,7 @@ def _check_planned(job: Job, state, batch, say) -> None:
     planned = job.on_devices.step.planned(state, batch)
     free = memory.free_bytes()
     needs.check_planned(planned, free)
+    hosts.meet()  # compiled everywhere: nobody waits long for another's first step
     of = f" of {free / needs.GB:.1f} GB that are free" if free is not None else ""
     say(f"compiled: a step takes {planned / needs.GB:.2f} GB a device{of}")
 
@@ -248,27 +279,30 @@ def _loader(job: Job, step: int) -> Loader:
         start_step=step,
         stop_step=job.last_step,
         threads=job.config.loader_threads,
+        samples=job.on_devices.samples,
     )
 
 
-def _validate(job: Job, log: RunLog, step: int, state, stop, say) -> None:
-    """Scores a saved step; after a signal it stays unscored until the next start."""
+def _validate(job: Job, log: RunLog, step: int, state, stop, say) -> bool:
+    """Scores a saved step; True unless a signal left it to the next start."""
     variables = sharding.on_first_device(state.variables)
-    with Progress("validate", len(job.targets), unit="case") as bar:
+    labels = job.config.data.labels
+    share = len(range(hosts.index(), len(job.targets), hosts.count()))
+    with Progress("validate", share, unit="case", shown=hosts.is_lead()) as bar:
 
         def told(row) -> bool:
             bar.advance(dice=row["mean"])
             return not stop
 
-        labels = job.config.data.labels
         found = validate(job.predictor, variables, job.targets, labels, told)
     if found is None:
-        return
+        return False
     epoch = (step - 1) // job.epoch_steps
     log.write("validation", step, epoch=epoch, boxes=job.boxes, **found)
     job.folder.checkpoints.score(step, found["mean"])
     scores = ", ".join(f"{k} {found[k]:.4f}" for k in ("kidney", "tumour", "mean"))
     say(f"step {step}, epoch {epoch + 1}: {scores} ({job.boxes})")
+    return True
 
 
 def _tell_end(job: Job, stop) -> None:
@@ -285,4 +319,5 @@ def _tell_end(job: Job, stop) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    if hosts.is_lead():
+        print(line, flush=True)

@@ -59,13 +59,15 @@ class Programs:
         init: key -> state, born whole on every device.
         step: (state, batch) -> (state, metrics); compiled once, donates the state.
         place: puts a restored state on the devices.
-        put: puts a batch on the devices, cut over them.
+        put: puts this process's part of a batch on its devices, cut over them.
+        samples: which samples of the global batch that part is.
     """
 
     init: Callable[[jax.Array], TrainState]
     step: Step
     place: Callable[[TrainState], TrainState]
     put: Callable[[dict], dict]
+    samples: list[int]
 
 
 @functools.cache
@@ -110,6 +112,7 @@ def programs(
                 compiler_options=compiler_options(),
             )
         ),
-        place=lambda state: jax.device_put(state, whole),
-        put=lambda batch: sharding.put_batch(batch, plan.micro_batches, cut),
+        place=lambda state: sharding.put_whole(state, whole),
+        put=lambda batch: sharding.put_batch(batch, plan, cut),
+        samples=sharding.own_samples(plan, cut),
     )

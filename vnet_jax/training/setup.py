@@ -14,10 +14,10 @@ from vnet_jax.data.augment import augment
 from vnet_jax.data.cache import GridSpec
 from vnet_jax.data.sampling import sample_patch, sample_roi
 from vnet_jax.errors import InputError
-from vnet_jax.models.conv import quick_dtype
+from vnet_jax.models.conv import training_dtype
 from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import folder as run_folder
-from vnet_jax.runs import sharding
+from vnet_jax.runs import hosts, sharding
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.training import cases as run_cases
 from vnet_jax.training import needs, regions
@@ -38,14 +38,14 @@ def with_dtype(
 
     Returns:
         The config itself, or a copy with the dtype of the run that is in `workdir`;
-        where none is, with what this machine's devices compute in fastest.
+        where none is, with what this machine trains well and fast in.
     """
     if config.model.dtype != "auto":
         return config
     settled = config.copy_and_resolve_references()
     begun = run_folder.exists(workdir)
     settled.model.dtype = (
-        RunFolder(workdir).config.model.dtype if begun else quick_dtype()
+        RunFolder(workdir).config.model.dtype if begun else training_dtype()
     )
     return settled
 
@@ -116,6 +116,7 @@ def plan_of(config) -> sharding.BatchPlan:
         data=config.mesh.data,
         space=config.mesh.space,
         shape=tuple(config.sample.shape),
+        processes=hosts.count(),
     )
 
 

@@ -13,7 +13,10 @@ from vnet_jax.ct.nifti import read_labels
 from vnet_jax.ct.resample import argmax_on_grid
 from vnet_jax.data.cached_case import CachedCase
 from vnet_jax.inference.predict import Predictor
+from vnet_jax.runs import hosts
 from vnet_jax.scores.dice import kits19
+
+SCORES = ("kidney", "tumour", "mean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,25 +109,37 @@ def validate(
     labels: Sequence[tuple[int, int]],
     done: Callable[[dict], bool] = lambda row: True,
 ) -> dict | None:
-    """Scores every case and takes the means.
+    """Scores every case and takes the means; processes that train share the cases.
 
     Args:
         predictor: the network.
         variables: {"params", "batch_stats"}.
         targets: the cases.
         labels: (value in the file, class) pairs.
-        done: is told each case's row; False stops.
+        done: is told the row of each case that this process scores; False stops.
 
     Returns:
-        {"kidney", "tumour", "mean", "cases": rows}; None where `done` stopped it.
+        {"kidney", "tumour", "mean", "cases": rows}, the same in every process; None
+        where `done` stopped it, in whichever.
     """
-    rows = []
-    for target in targets:
-        rows.append(score_case(predictor, variables, target, labels))
-        if not done(rows[-1]):
-            return None
-    means = {
-        key: float(np.mean([row[key] for row in rows]))
-        for key in ("kidney", "tumour", "mean")
-    }
+    rows, stopped = {}, False
+    for i in range(hosts.index(), len(targets), hosts.count()):
+        rows[i] = score_case(predictor, variables, targets[i], labels)
+        if stopped := not done(rows[i]):
+            break
+    hosts.meet()  # one process's cases may take much longer than another's
+    if hosts.highest([stopped])[0]:
+        return None
+    rows = [_row_of_all(rows.get(i), target) for i, target in enumerate(targets)]
+    means = {key: float(np.mean([row[key] for row in rows])) for key in SCORES}
     return {**means, "cases": rows}
+
+
+def _row_of_all(row: dict | None, target: Target) -> dict:
+    """A case's row, from the process that has it."""
+    if hosts.count() == 1:
+        return row
+    own = [row[key] for key in SCORES] + ["warnings" in row] if row else [np.nan] * 4
+    *scores, tiled = hosts.highest(own)
+    told = {"id": target.cached.id, **dict(zip(SCORES, scores, strict=True))}
+    return told | ({"warnings": ["roi_tiled"]} if tiled else {})
