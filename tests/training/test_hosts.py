@@ -144,7 +144,19 @@ def reached(workdir, step: int, process) -> None:
         time.sleep(0.2)
 
 
-def test_wrong_addresses_are_one_line(start, tmp_path):
+def test_what_the_lead_cannot_read_ends_all(start, tmp_path):
+    root = {"data.root": str(tmp_path / "nowhere")}
+    lead, other = start(2, tmp_path / "run", **root)
+    (told,) = finished([lead], status=2, timeout_s=60)
+    assert f"process 0 of 2: {root['data.root']}: no such folder" in told
+    told = other.communicate(timeout=60)[0]
+    assert other.returncode != 0
+    said = ("another process is gone", "JAX distributed service detected")
+    assert any(line in told for line in said), told  # JAX aborts it where it is quicker
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_addresses_are_one_line():
     command = [
         *(sys.executable, "bin/train.py", "--config", "configs/phase1.py"),
         *("--coordinator", "127.0.0.1:1", "--processes", "2", "--process", "2"),

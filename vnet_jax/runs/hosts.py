@@ -32,6 +32,9 @@ PATIENCE_S = 24 * 3600
 #: Exit status of a process whose company is gone.
 LEFT_ALONE = 3
 
+#: Parts of what Gloo, NCCL and JAX's coordination service say about a lost process.
+COMPANY_GONE = ("gloo", "nccl", "coordination", "barrier", "unhealthy")
+
 _meetings = itertools.count()
 
 
@@ -91,8 +94,8 @@ def is_lead() -> bool:
 def meet() -> None:
     """Waits until every process is here: each must call it equally often."""
     if count() > 1:
-        name = f"vnet_jax_{next(_meetings)}"
-        multihost.sync_global_processes(name, timeout=PATIENCE_S)
+        wait = multihost.get_barrier_sync_fn()
+        wait(key=f"vnet_jax_{next(_meetings)}", timeout_ms=1000 * PATIENCE_S)
 
 
 def lead_first(work: Callable[[], T]) -> T:
@@ -187,7 +190,9 @@ def ends_together() -> Iterator[None]:
 def _tell(error: BaseException) -> int:
     """Says why this process ends; returns its exit status."""
     who = f"vnet_jax: process {index()} of {count()}: "
-    if isinstance(error, jax.errors.JaxRuntimeError):
+    if isinstance(error, (RuntimeError, ValueError)) and any(
+        sign in str(error).lower() for sign in COMPANY_GONE
+    ):
         line = (
             "another process is gone, its own last line says why; start all of them "
             f"again to go on from the newest checkpoint ({_first_line(error)})"
