@@ -8,6 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.training import processes
+
 ROOT = Path(__file__).parents[2]
 SPACING_MM = 4.0  # 32 voxels: 128 mm
 
@@ -69,6 +71,28 @@ def tiny_config(tiny_root, tmp_path_factory):
         return config.lock()
 
     return make
+
+
+@pytest.fixture
+def start(tiny_config, tmp_path):
+    """processes, workdir, changes -> these processes, started; killed at the end."""
+    started = []
+
+    def start(count: int, workdir: Path, devices: int = 1, **changes) -> list:
+        config = tmp_path / f"config{len(started)}.py"
+        facts = tiny_config(**changes).to_dict()
+        config.write_text(
+            "import ml_collections\n\n\ndef get_config():\n"
+            f"    return ml_collections.ConfigDict({facts!r})\n"
+        )
+        started.extend(processes.start(count, config, workdir, devices))
+        return started[-count:]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def load_config(name: str) -> ml_collections.ConfigDict:

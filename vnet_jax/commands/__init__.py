@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
@@ -12,14 +13,16 @@ from vnet_jax.errors import InputError
 
 #: Exit status for bad input; 0 is success, 1 a fault of the program itself.
 BAD_INPUT = 2
+#: What the operating system says where nothing more can be written.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def run(name: str, package: str = __name__) -> None:
     """Parses the flags of the command `name` and runs it; never returns.
 
     The command's `main(argv)` returns its exit status, or None for 0. An `InputError`
-    becomes one line on stderr and exit status 2; Ctrl-C exits with 130. On Linux the
-    program starts itself anew once, see `huge_pages`.
+    and a full disk become one line on stderr and exit status 2; Ctrl-C exits with 130.
+    On Linux the program starts itself anew once, see `huge_pages`.
 
     Args:
         name: the command's module, such as "train".
@@ -45,6 +48,13 @@ def _guarded(main, argv) -> int:
         return main(argv) or 0
     except InputError as error:
         print(f"vnet_jax: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        line = f"{where}{error.strerror}; make room and start again"
+        print(f"vnet_jax: {line}: what was written before is whole", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("vnet_jax: stopped", file=sys.stderr)

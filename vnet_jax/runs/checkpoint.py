@@ -30,7 +30,7 @@ from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
 from vnet_jax.runs import hosts
 from vnet_jax.runs.digest import check_shapes, digest
-from vnet_jax.runs.faults import damaged, quiet_failure, writing
+from vnet_jax.runs.faults import damaged, quiet_failure, tell_once, writing
 from vnet_jax.runs.sharding import on_first_device
 
 SCORES = "scores.json"
@@ -218,6 +218,7 @@ class Checkpoints:
 
     def _writer(self) -> ocp.CheckpointManager:
         if self._manager is None:
+            tell_once()
             self.path.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self.path,

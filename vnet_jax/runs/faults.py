@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -34,6 +35,15 @@ def quiet_failure() -> Iterator[None]:
         raise
     finally:
         sys.unraisablehook = before
+
+
+def tell_once() -> None:
+    """Keeps orbax's threads from logging, with a traceback, what they raise later."""
+    logging.getLogger("absl").addFilter(_is_no_threads_fault)
+
+
+def _is_no_threads_fault(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and "orbax" in Path(record.pathname).parts)
 
 
 def damaged(path: Path, error: Exception) -> InputError:

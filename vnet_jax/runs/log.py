@@ -9,15 +9,18 @@ A row is one JSON object with at least `kind` and `step` (optimiser steps done):
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
+from tensorboardX.record_writer import register_writer_factory
 
 from vnet_jax.errors import InputError
 
 FILE = "log.jsonl"
+CURVES = "curves"  # what TensorBoard calls our way to write its files
 
 
 def read_log(path: str | os.PathLike) -> list[dict]:
@@ -89,9 +92,10 @@ class RunLog:
                 process wrote about later steps.
         """
         folder = Path(folder)
-        self._rows = _log_file(folder).open("a", encoding="utf-8")
+        self._rows = _Rows(_log_file(folder))
+        register_writer_factory(CURVES, _EventFile)
         self._board = SummaryWriter(
-            str(folder / "tensorboard"),
+            f"{CURVES}:{(folder / 'tensorboard').absolute()}",
             purge_step=start_step + 1,
             flush_secs=10,
             filename_suffix=f".{start_step}",  # two starts in one second: two files
@@ -107,10 +111,19 @@ class RunLog:
 
         Returns:
             The row.
+
+        Raises:
+            InputError: the disk is full or not writable.
         """
         row = {"kind": kind, "step": int(step), **facts}
-        self._rows.write(_line(row))
-        self._rows.flush()
+        try:
+            self._rows.write(_line(row))
+        except OSError as error:
+            raise InputError(
+                self._rows.name,
+                f"cannot be written ({error.strerror})",
+                "make room and start again: the checkpoints are whole",
+            ) from error
         for name, value in facts.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 self._board.add_scalar(f"{kind}/{name}", value, int(step))
@@ -128,6 +141,54 @@ class RunLog:
     def __exit__(self, *exception) -> None:
         """Closes it."""
         self.close()
+
+
+class _Rows:
+    """A text file to which each line goes at once: none is left to fail later."""
+
+    def __init__(self, path: Path):
+        self.name = str(path)
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, line: str) -> None:
+        data = line.encode()
+        if self._file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _EventFile:
+    """A file of TensorBoard's, which loses curves where the disk is full.
+
+    TensorBoard's thread and its last act at exit would raise. The same numbers are in
+    `log.jsonl`, whose writer tells the fault.
+    """
+
+    def __init__(self, path: str):
+        self._file = Path(path).open("wb", buffering=0)
+        self._full = False
+
+    @classmethod
+    def open(cls, path: str) -> _EventFile:
+        return cls(path.partition(":")[2])
+
+    @staticmethod
+    def directory_check(path: str) -> None:
+        Path(path.partition(":")[2]).mkdir(parents=True, exist_ok=True)
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._full = self._full or self._file.write(data) != len(data)
+        except OSError:
+            self._full = True
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class NoLog:
