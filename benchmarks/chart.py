@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,23 +33,66 @@ def draw(path: Path, results: Mapping) -> str:
     if results.get("race"):
         _race(path, results["race"])
         return str(path)
+    if layers := [row for row in results.get("layers", ()) if row["seconds"]]:
+        _layers(path, layers)
+        return str(path)
     rows = [row for row in results["rows"] if row["ours_s"] or row["rival_s"]]
+    names = [f"{tell.work(row)}\nvs {row['rival']}" for row in rows]
+    title = "Seconds of a call (medians)"
+    if results.get("loading"):
+        loads = [row for row in results["loading"] if "samples_per_s" in row]
+        rows, title = list(map(_load, loads)), "Seconds a sample (medians)"
+        names = ["{}, threads: {}".format(*tell.loading_cells(row)) for row in loads]
     if not rows:
         return "not run: no row has a time"
-    _rows(path, rows)
+    _rows(path, rows, names, title)
     return str(path)
 
 
-def _rows(path: Path, rows: Sequence[Mapping]) -> None:
+def _load(row: Mapping) -> dict:
+    """A way to load as `_rows` takes it."""
+    mine, theirs = row["samples_per_s"], row["rival_samples_per_s"]
+    seconds = {"ours_s": 1 / mine, "rival_s": 1 / theirs if theirs else None}
+    return {**seconds, "ratio": row["ratio"], "spread": row["spread"]}
+
+
+def _layers(path: Path, layers: Sequence[Mapping]) -> None:
+    """A panel a kind of work, a line a layer, a dot a form."""
+    works = list(dict.fromkeys(row["work"] for row in layers))
+    names = list(dict.fromkeys(tell.layer_name(row) for row in layers))
+    forms = list(dict.fromkeys(form for row in layers for form in row["seconds"]))
+    fig = canvas.figure(13.0, 1.6 + ROW_IN * len(names))
+    panels = fig.subplots(1, len(works), sharey=True, squeeze=False)[0]
+    for axes, work in zip(panels, works, strict=True):
+        canvas.plain(axes, work.replace("_", " ").capitalize(), "ms (medians)")
+        axes.grid(axis="both", color=canvas.RULE, linewidth=0.8)
+        axes.set_xscale("log")
+        for form, colour in zip(forms, itertools.cycle(canvas.SERIES), strict=False):
+            there = [
+                (1e3 * row["seconds"][form], names.index(tell.layer_name(row)))
+                for row in layers
+                if row["work"] == work and form in row["seconds"]
+            ]
+            axes.scatter(*zip(*there, strict=True), s=22, color=colour, label=form)
+    panels[0].set_yticks(range(len(names)), names, fontsize=7.5)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    options = {"fontsize": 8.5, "labelcolor": canvas.INK, "frameon": False}
+    handles, labels = panels[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=len(forms), **options)
+    canvas.save(fig, path)
+
+
+def _rows(
+    path: Path, rows: Sequence[Mapping], names: Sequence[str], title: str
+) -> None:
     fig = canvas.figure(11.5, 1.6 + ROW_IN * len(rows))
     left, right = fig.subplots(1, 2, sharey=True)
-    canvas.plain(left, "Seconds of a call (medians)", "s")
+    canvas.plain(left, title, "s")
     canvas.plain(right, "Ratio: above 1 vnet_jax is faster", "PyTorch's time / ours")
     for axes in (left, right):
         axes.grid(axis="x", color=canvas.RULE, linewidth=0.8)
     _seconds(left, rows)
     _ratios(right, rows)
-    names = [f"{tell.work(row)}\nvs {row['rival']}" for row in rows]
     left.set_yticks(range(len(rows)), names, fontsize=6.5)
     left.set_ylim(len(rows) - 0.5, -0.5)
     canvas.save(fig, path)

@@ -94,7 +94,7 @@ def layer(row: Mapping) -> str:
     """One line for a single convolution."""
     said = [f"{form} {1e3 * s:.3g}" for form, s in row["seconds"].items()]
     said += [f"{form} {NOT_RUN}" for form in row["not_run"]]
-    return f"{_layer(row)}, {row['work']}, ms: {', '.join(said)}"
+    return f"{layer_name(row)}, {row['work']}, ms: {', '.join(said)}"
 
 
 def layers(rows: Sequence[Mapping]) -> tuple[tuple[str, ...], list[list[str]]]:
@@ -105,7 +105,7 @@ def layers(rows: Sequence[Mapping]) -> tuple[tuple[str, ...], list[list[str]]]:
         seconds = [row["seconds"].get(form) for form in forms]
         return [*first, row["work"], *(_milliseconds(s, flop) for s in seconds)]
 
-    lines = [cells([_layer(r), str(r["count"])], r, r["flop"]) for r in rows]
+    lines = [cells([layer_name(r), str(r["count"])], r, r["flop"]) for r in rows]
     if rows:
         lines += [cells(["all", ""], total, None) for total in sums(rows)]
     named = (f"{form}, ms (GFLOP/s)" for form in forms)
@@ -185,7 +185,8 @@ def _seconds(row: Mapping, side: str) -> str:
     return f"{seconds:.4g} s" + (f" (then: {reason})" if reason else "")
 
 
-def _layer(row: Mapping) -> str:
+def layer_name(row: Mapping) -> str:
+    """A convolution by its voxels and channels: "32x64x96, 16 to 32"."""
     size = "x".join(map(str, row["shape"]))
     return f"{size}, {row['inputs']} to {row['outputs']}"
 

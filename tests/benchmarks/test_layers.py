@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import flops, layers, layers_ours, tell
+from benchmarks import chart, flops, layers, layers_ours, tell
 from benchmarks.suites import SMALL
 from vnet_jax.models import winograd
 from vnet_jax.models.conv import which_form
@@ -67,3 +67,25 @@ def test_a_table_has_a_column_a_form_and_the_sums_last():
 def fresh():
     yield
     jax.clear_caches()
+
+
+def test_the_plot_has_a_panel_a_work_and_a_dot_a_form(tmp_path, monkeypatch):
+    rows = [
+        {**layer, "work": work, "seconds": {"used": 0.01, "torch-eager": 0.02 * i}}
+        for i, layer in enumerate(layers.of_vnet(SMALL), 1)
+        for work in layers.WORKS
+    ]
+    drawn = []
+    monkeypatch.setattr(chart.canvas, "save", lambda fig, path: drawn.append(fig))
+    name = chart.draw(tmp_path / "bench.png", {"rows": [], "layers": rows})
+    assert name.endswith("bench.png")
+    panels = drawn[0].axes
+    assert [p.get_title(loc="left") for p in panels] == [
+        "Forward",
+        "Input gradient",
+        "Kernel gradient",
+    ]
+    for panel in panels:
+        ours, theirs = (dots.get_offsets() for dots in panel.collections)
+        assert len(ours) == len(theirs) == len(layers.of_vnet(SMALL))
+        assert set(ours[:, 0]) == {10.0} and theirs[0, 0] == 20.0

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import loading, loading_ours, tell
+from benchmarks import chart, loading, loading_ours, tell
 
 WHAT = {
     "name": "patch",
@@ -29,6 +29,18 @@ def test_a_row_is_told():
     line = tell.loading(made)
     assert "patch 16x32x32, 2 threads: 10 samples/s" in line and "2.50 (2.00" in line
     assert len(tell.loading_cells(made)) == len(tell.LOADING_HEADER)
+
+
+def test_the_plot_has_seconds_and_ratios(tmp_path):
+    both = loading.row(WHAT, [8.0, 10.0], [4.0, 5.0], "")
+    alone = loading.row(WHAT | {"augmented": True}, [3.0], [], "PyTorch is missing")
+    waiting = {"name": "waiting", "step_s": 0.1, "share": 0.012, "not_run": ""}
+    results = {"rows": [], "loading": [both, alone, waiting]}
+    path = tmp_path / "bench.png"
+    assert chart.draw(path, results) == str(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    nothing = {"rows": [], "loading": [{"name": "loading", "not_run": "no room"}]}
+    assert chart.draw(path, nothing) == "not run: no row has a time"
 
 
 def test_without_pytorch_ours_is_told_alone():
