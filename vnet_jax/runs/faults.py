@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,12 +23,7 @@ def quiet_failure() -> Iterator[None]:
     fail to report to it, a few milliseconds later, from threads of their own.
     """
     before = sys.unraisablehook
-
-    def hook(late) -> None:
-        if str(late.exc_value) != "Event loop is closed":
-            before(late)
-
-    sys.unraisablehook = hook
+    sys.unraisablehook = functools.partial(_unless_loop_closed, before)
     try:
         yield
     except BaseException:
@@ -37,9 +33,21 @@ def quiet_failure() -> Iterator[None]:
         sys.unraisablehook = before
 
 
+def _unless_loop_closed(told_otherwise: Callable, late) -> None:
+    if str(late.exc_value) != "Event loop is closed":
+        told_otherwise(late)
+
+
+@functools.cache
 def tell_once() -> None:
-    """Keeps orbax's threads from logging, with a traceback, what they raise later."""
+    """Keeps what orbax's threads raise later off the screen, for good.
+
+    A failed save logs a traceback when it fails, and its other writes one each when
+    they find the event loop closed; the fault itself is raised at the next save, or at
+    the end.
+    """
     logging.getLogger("absl").addFilter(_is_no_threads_fault)
+    sys.unraisablehook = functools.partial(_unless_loop_closed, sys.unraisablehook)
 
 
 def _is_no_threads_fault(record: logging.LogRecord) -> bool:
