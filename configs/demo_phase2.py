@@ -20,8 +20,8 @@ def get_config():
     config.sample.foreground = 1.0
     config.sample.jitter_mm = (12.0, 12.0, 12.0)
     config.model.cascade = True
-    config.epochs = 108
-    config.decay_epochs = (65, 92)
-    config.eval_every = 18
+    config.epochs = 96
+    config.decay_epochs = (58, 82)
+    config.eval_every = 16
     config.keep_best = 3
     return config
