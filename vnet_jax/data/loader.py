@@ -47,9 +47,8 @@ class Loader:
 
     A batch is {"image": (b, D, H, W, 1) float32, "label": (b, D, H, W) uint8, "ids":
     list of str}: of the global batch's samples the b that are asked for, and the ids of
-    all. An epoch's last batch is filled
-    from the start of that epoch's own order: 13 cases in batches of 4 give 4 batches,
-    the last of case 13 and the first three again.
+    all. An epoch's last batch is filled from the start of that epoch's own order: 13
+    cases in batches of 4 give 4 batches, the last of case 13 and the first three again.
 
     Args:
         cases: labelled cases.

@@ -54,7 +54,6 @@ class Checkpoints:
         """
         self.path = Path(path).absolute()
         self.keep_best = keep_best
-        self._writes = hosts.is_lead()
         self._manager: ocp.CheckpointManager | None = None
 
     def steps(self) -> list[int]:
@@ -89,7 +88,7 @@ class Checkpoints:
         Raises:
             InputError: the disk is full, now or while the save before was written.
         """
-        if not self._writes or step in self._writer().all_steps():
+        if not hosts.is_lead() or step in self._writer().all_steps():
             return
         variables, rest = state.variables, state.rest
         if hosts.count() > 1:
@@ -116,7 +115,7 @@ class Checkpoints:
         """
         if np.isnan(score):
             raise ValueError(f"the score of step {step} is not a number")
-        if not self._writes:
+        if not hosts.is_lead():
             return
         with writing(self.path):
             self._writer().wait_until_finished()
@@ -159,7 +158,7 @@ class Checkpoints:
                     raise line from error
                 warn(str(line))
                 continue
-            if self._writes:
+            if hosts.is_lead():
                 self._remove({later for later in steps if later > step})
                 self._write_scores(self.scores())
             return step, state

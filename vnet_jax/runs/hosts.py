@@ -63,8 +63,6 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
             num_processes=processes,
             process_id=process,
         )
-    # Else a process that hears of another's death aborts before it can say so.
-    jax.config.update("jax_enable_recoverability", True)
     try:
         jax.distributed.initialize(**told, heartbeat_timeout_seconds=HEARTBEAT_S)
     except (RuntimeError, ValueError) as error:
@@ -198,6 +196,8 @@ def _tell(error: BaseException) -> int:
             f"again to go on from the newest checkpoint ({_first_line(error)})"
         )
         status = LEFT_ALONE
+    elif isinstance(error, KeyboardInterrupt):
+        line, status = "stopped", 130
     else:
         line = str(error) or type(error).__name__
         status = 2 if isinstance(error, InputError) else 1
