@@ -44,7 +44,8 @@ def kill_and_go_on(start, tmp_path, times: int, **changes) -> None:
     assert other.scores() == one.scores()
 
 
-def test_killed_it_ends_with_the_same_parameters(start, tmp_path):
+@pytest.mark.slow
+def test_killed_once_it_ends_with_the_same_parameters(start, tmp_path):
     kill_and_go_on(start, tmp_path, 1, checkpoint_minutes=0.0)
 
 

@@ -42,16 +42,17 @@ def _unless_loop_closed(told_otherwise: Callable, late) -> None:
 def tell_once() -> None:
     """Keeps what orbax's threads raise later off the screen, for good.
 
-    A failed save logs a traceback when it fails, and its other writes one each when
-    they find the event loop closed; the fault itself is raised at the next save, or at
-    the end.
+    A failed save logs a traceback when it fails, asyncio one for each of its other
+    writes that fail, and those still under way one each when they find the event loop
+    closed; the fault itself is raised at the next save, or at the end.
     """
-    logging.getLogger("absl").addFilter(_is_no_threads_fault)
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_is_no_threads_fault)
     sys.unraisablehook = functools.partial(_unless_loop_closed, sys.unraisablehook)
 
 
 def _is_no_threads_fault(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and "orbax" in Path(record.pathname).parts)
+    return not (record.exc_info and "orbax" in record.pathname + record.getMessage())
 
 
 def damaged(path: Path, error: Exception) -> InputError:
