@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from vnet_jax.data.augment import augment, warp
+from vnet_jax.data.augment import augment
+from vnet_jax.data.warp import warp
 
 SPACING_MM = (6.0, 3.0, 3.0)
 
@@ -125,3 +127,22 @@ def test_what_is_off_leaves_the_others_as_they_were(sample):
         plain, _ = augment(*sample, a, SPACING_MM, **mirrored)
         noisy, _ = augment(*sample, b, SPACING_MM, **mirrored, noise=1e-6)
         np.testing.assert_allclose(plain, noisy, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9, 12, 10), (1, 8, 7), (5, 1, 1)])
+def test_warp_reads_as_scipy_does(shape):
+    rng = np.random.default_rng(4)
+    image = rng.standard_normal(shape).astype(np.float32)
+    label = rng.integers(0, 3, shape).astype(np.uint8)
+    matrix = np.eye(3) + rng.uniform(-0.3, 0.3, (3, 3))
+    moved, moved_label = warp(image[..., None], label, matrix, (3.0, 0.8, 0.8))
+
+    spacing = np.array([3.0, 0.8, 0.8])
+    in_voxels = matrix * spacing / spacing[:, None]
+    middle = (np.array(shape) - 1) / 2
+    place = dict(matrix=in_voxels, offset=middle - in_voxels @ middle, mode="nearest")
+    expected = ndimage.affine_transform(image, **place, order=1)
+    np.testing.assert_allclose(moved[..., 0], expected, atol=1e-5)
+    assert moved.dtype == np.float32 and moved_label.dtype == np.uint8
+    nearest = ndimage.affine_transform(label, **place, order=0)
+    np.testing.assert_array_equal(moved_label, nearest)

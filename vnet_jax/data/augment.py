@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial.transform import Rotation
+
+from vnet_jax.data.warp import warp
 
 
 def augment(
@@ -64,28 +65,3 @@ def augment(
             image = image + np.float32(noise * level) * grain
         image = np.clip(image, -1, 1)
     return np.ascontiguousarray(image), np.ascontiguousarray(label)
-
-
-def warp(
-    image: np.ndarray,
-    label: np.ndarray,
-    matrix: np.ndarray,
-    spacing_mm: Sequence[float],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Moves what a sample shows by a linear map about its middle.
-
-    Args:
-        image: (d, h, w, 1) float32, read linearly.
-        label: (d, h, w) uint8, read at the nearest voxel.
-        matrix: (3, 3), from a place in the result to the place that it shows, mm.
-        spacing_mm: (z, y, x).
-
-    Returns:
-        The same shapes and dtypes. Beyond the sample its edge goes on.
-    """
-    spacing = np.asarray(spacing_mm, np.float64)
-    in_voxels = matrix * spacing / spacing[:, None]
-    middle = (np.array(label.shape) - 1) / 2
-    place = dict(matrix=in_voxels, offset=middle - in_voxels @ middle, mode="nearest")
-    moved = ndimage.affine_transform(image[..., 0], **place, order=1)
-    return moved[..., None], ndimage.affine_transform(label, **place, order=0)
