@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from vnet_jax.runs.faults import tell_once
+from vnet_jax.errors import InputError
+from vnet_jax.runs.faults import tell_once, writing
 
 
 @pytest.fixture
@@ -29,3 +30,20 @@ def test_only_what_orbax_raises_later_is_kept_off_the_screen(quiet, caplog, name
         "Task exception was never retrieved: mine.py",
         "orbax has something to say",
     ]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        'RESOURCE_EXHAUSTED: Failed writing: "run/d/2ccc": Failed to write',
+        'NOT_FOUND: Error opening "zarr" driver: Error writing "run/.zarray"',
+    ],
+)
+def test_what_the_storage_layer_says_is_one_line(tmp_path, told):
+    with pytest.raises(InputError, match="make room"), writing(tmp_path):
+        raise ValueError(told)
+
+
+def test_another_value_error_stays_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match="shape"), writing(tmp_path):
+        raise ValueError("shape (3,) and writing do not go together")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from vnet_jax.errors import InputError
 
+#: How orbax's storage layer begins a ValueError: a status, as RESOURCE_EXHAUSTED. The
+#: words after it differ with the file that fails.
+STORAGE_FAULT = re.compile(r"[A-Z]+(_[A-Z]+)*: ")
 LATE_S = 0.2  # how long a failed read's other threads may still report
 
 
@@ -74,8 +78,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        # Orbax passes on what its storage layer says as a ValueError.
-        if isinstance(error, ValueError) and "rror writing" not in str(error):
+        if isinstance(error, ValueError) and not STORAGE_FAULT.match(str(error)):
             raise
         raise InputError(
             path,
