@@ -1,0 +1,1 @@
+"""Many runs to one end: folds, ablations, the whole paper as one command."""

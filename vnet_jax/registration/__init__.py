@@ -1,0 +1,1 @@
+"""Training cases multiplied by non-rigid registration (paper, section 2.3)."""
