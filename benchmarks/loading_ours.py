@@ -88,9 +88,10 @@ class Side:
         changes = STRONG if what["augmented"] else {}
         sample = partial(_sample, partial(cut, shape=what["shape"], **SCALE), changes)
         cases = self.cached[what["name"]]
-        return Loader(cases, sample, batch, 0, stop_step=steps, threads=threads)
+        shape = what["shape"]
+        return Loader(cases, sample, shape, batch, 0, stop_step=steps, threads=threads)
 
 
-def _sample(cut, changes, cached, rng):
-    image, label = cut(cached, rng)
+def _sample(cut, changes, cached, rng, out):
+    image, label = cut(cached, rng, out=out)
     return augment(image, label, rng, cached.grid.spacing_mm, **changes)

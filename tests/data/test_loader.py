@@ -17,14 +17,23 @@ class Named:
 CASES = [Named(f"case_{i:05d}") for i in range(13)]
 
 
-def draw(case, rng):
+def draw(case, rng, out=None):
     """A sample that shows its case and its random number."""
     image = np.full((1, 2, 2, 1), rng.random(), np.float32)
     return image, np.full((1, 2, 2), int(case.id[-2:]), np.uint8)
 
 
+def draw_in_place(case, rng, out):
+    """The same sample, written where it belongs."""
+    for there, array in zip(out, draw(case, rng), strict=True):
+        there[...] = array
+    return out
+
+
 def load(**options):
-    args = dict(cases=CASES, sample=draw, batch_size=4, seed=7) | options
+    args = (
+        dict(cases=CASES, sample=draw, shape=(1, 2, 2), batch_size=4, seed=7) | options
+    )
     return Loader(**args)
 
 
@@ -51,6 +60,28 @@ def test_shapes_and_types():
     assert (batch["image"].dtype, batch["label"].dtype) == (np.float32, np.uint8)
     labels = batch["label"][:, 0, 0, 0]
     assert batch["ids"] == [f"case_{n:05d}" for n in labels]
+
+
+def test_a_sample_may_be_drawn_into_its_place():
+    with load(stop_step=9, sample=draw_in_place) as placed, load(stop_step=9) as copied:
+        for (_, one), (_, two) in zip(placed, copied, strict=True):
+            same(one, two)
+
+
+def test_batches_that_are_kept_are_not_written_to_again():
+    with load(stop_step=40, sample=draw_in_place) as loader:
+        kept = [(step, batch, batch["image"].copy()) for step, batch in loader]
+    for _, batch, image in kept:
+        np.testing.assert_array_equal(batch["image"], image)
+
+
+def test_a_sample_of_another_shape_or_type_is_refused():
+    def narrow(case, rng, out):
+        image, label = draw(case, rng)
+        return image, label[:, :1, :1].astype(np.int16)
+
+    with load(sample=narrow) as loader, pytest.raises(LoaderError, match="case_000"):
+        next(loader)
 
 
 def test_an_epoch_is_a_permutation_filled_from_its_own_start():
@@ -117,10 +148,10 @@ def test_the_random_numbers_are_frozen():
     np.testing.assert_allclose(drawn, expected, rtol=1e-6)
 
 
-def broken(case, rng):
+def broken(case, rng, out):
     if case.id == "case_00003":
         raise OSError("the disk is gone")
-    return draw(case, rng)
+    return draw(case, rng, out)
 
 
 def test_a_fault_reaches_the_consumer_with_the_name_of_the_case():
@@ -137,11 +168,11 @@ def test_a_fault_ahead_does_not_wait_for_its_turn():
     last = CASES[epoch_order(7, 0, 13)[12]].id  # drawn first at step 3
     release = threading.Event()
 
-    def fails_at_step_3(case, rng):
+    def fails_at_step_3(case, rng, out):
         if case.id == last:
             raise OSError("unreadable")
         release.wait()
-        return draw(case, rng)
+        return draw(case, rng, out)
 
     loader = load(sample=fails_at_step_3, threads=4)
     try:
@@ -154,9 +185,9 @@ def test_a_fault_ahead_does_not_wait_for_its_turn():
 def test_a_read_that_hangs_is_told_with_the_names():
     release = threading.Event()
 
-    def hangs(case, rng):
+    def hangs(case, rng, out):
         release.wait()
-        return draw(case, rng)
+        return draw(case, rng, out)
 
     loader = load(sample=hangs, patience_s=0.1)
     ids = [CASES[i].id for i in epoch_order(7, 0, 13)[:4]]
@@ -170,9 +201,9 @@ def test_a_read_that_hangs_is_told_with_the_names():
 def test_no_more_than_prefetch_is_made_ahead():
     made = []
 
-    def counted(case, rng):
+    def counted(case, rng, out):
         made.append(case.id)
-        return draw(case, rng)
+        return draw(case, rng, out)
 
     with load(sample=counted, threads=1, prefetch=2) as loader:
         next(loader)
@@ -202,9 +233,9 @@ def test_the_end_closes_too():
 def test_waiting_is_counted():
     release = threading.Event()
 
-    def slow(case, rng):
+    def slow(case, rng, out):
         release.wait(0.05)
-        return draw(case, rng)
+        return draw(case, rng, out)
 
     with load(sample=slow, threads=1, prefetch=1, stop_step=1) as loader:
         assert loader.waiting_s == 0

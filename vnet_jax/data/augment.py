@@ -51,7 +51,8 @@ def augment(
         rng.uniform(-1, 1, 3),
         rng.random(),
     )
-    image, label = np.flip(image, mirrored), np.flip(label, mirrored)
+    if mirrored.size:
+        image, label = np.flip(image, mirrored), np.flip(label, mirrored)
     if rotation or stretch:
         turn = Rotation.from_rotvec(np.deg2rad(rotation * turn_rad)).as_matrix()
         matrix = turn @ np.diag(1 + stretch * stretches)

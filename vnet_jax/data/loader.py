@@ -17,10 +17,13 @@ from concurrent.futures import Future
 
 import numpy as np
 
+from vnet_jax.data.buffers import Buffers
 from vnet_jax.data.cached_case import CachedCase
 
-#: cached case, generator -> image (D, H, W, 1) float32, label (D, H, W) uint8
-Sample = Callable[[CachedCase, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+#: image (D, H, W, 1) float32, label (D, H, W) uint8
+Pair = tuple[np.ndarray, np.ndarray]
+#: cached case, generator, where the sample may be written -> the sample: there or new
+Sample = Callable[[CachedCase, np.random.Generator, Pair], Pair]
 ORDER, SAMPLE = 0, 1  # two families of random numbers from one seed
 LOOK_EVERY_S = 0.5
 CLOSE_S = 2.0  # for samples in work; a read that hangs gets no more
@@ -52,7 +55,9 @@ class Loader:
 
     Args:
         cases: labelled cases.
-        sample: draws one sample from a case and a generator.
+        sample: draws one sample from a case and a generator. It is given its place in
+            the batch to write to; what it returns elsewhere is copied there.
+        shape: (D, H, W) voxels of a sample.
         batch_size: samples of the global batch.
         seed: of order and samples.
         start_step: first step to give; a resumed run starts where it stopped.
@@ -74,6 +79,7 @@ class Loader:
         self,
         cases: Sequence[CachedCase],
         sample: Sample,
+        shape: Sequence[int],
         batch_size: int,
         seed: int,
         start_step: int = 0,
@@ -95,6 +101,7 @@ class Loader:
         self.waiting_s = 0.0
         self._ahead: deque[tuple[int, Future]] = deque()
         self._depth = max(prefetch, threads)
+        self._shape, self._buffers = tuple(shape), Buffers(self._depth + 2)
         self._tasks: queue.SimpleQueue = queue.SimpleQueue()
         # Daemons: a read that hangs must not keep the program from ending.
         self._threads = [
@@ -113,10 +120,12 @@ class Loader:
             LoaderError: a case could not be loaded; it names the case.
         """
         cases = self._cases_at(step)
-        drawn = [self._draw(cases[i], step, i) for i in self._mine]
-        images, labels = zip(*drawn, strict=True)
-        ids = [case.id for case in cases]
-        return {"image": _stacked(images), "label": _stacked(labels), "ids": ids}
+        lead = (len(self._mine), *self._shape)
+        image = self._buffers.empty((*lead, 1), np.float32)
+        label = self._buffers.empty(lead, np.uint8)
+        for i, place in zip(self._mine, zip(image, label, strict=True), strict=True):
+            self._draw(cases[i], step, i, place)
+        return {"image": image, "label": label, "ids": [case.id for case in cases]}
 
     def __iter__(self) -> Loader:
         """The loader itself: it can be gone through once."""
@@ -169,9 +178,13 @@ class Loader:
         places = (step_in_epoch * self._batch_size + i for i in range(self._batch_size))
         return [self._cases[order[place % len(order)]] for place in places]
 
-    def _draw(self, case: CachedCase, step: int, i: int):
+    def _draw(self, case: CachedCase, step: int, i: int, place: Pair) -> None:
+        """Draws sample i of a step into its place in the batch."""
         try:
-            return self._sample(case, _generator(self._seed, SAMPLE, step, i))
+            drawn = self._sample(case, _generator(self._seed, SAMPLE, step, i), place)
+            for there, array in zip(place, drawn, strict=True):
+                if array is not there:
+                    np.copyto(there, array, casting="no")
         except Exception as error:
             raise LoaderError(f"case {case.id}, step {step}: {error!r}") from error
 
@@ -197,11 +210,6 @@ class Loader:
                     "is the disk there?"
                 )
             _settled(future, LOOK_EVERY_S)
-
-
-def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """One array of all; a single one is not copied."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _settled(future: Future, timeout_s: float) -> None:

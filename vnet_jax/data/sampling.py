@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vnet_jax.ct.geometry import crop_padded
 from vnet_jax.ct.intensity import scale
 from vnet_jax.data.cached_case import CachedCase
 
@@ -18,6 +17,7 @@ def sample_patch(
     foreground: float,
     clip_hu: tuple[float, float],
     pad_value: float,
+    out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cuts a random patch, a share of them around foreground (phase 1; section 3.1).
 
@@ -30,6 +30,7 @@ def sample_patch(
             only those.
         clip_hu: HU that become -1 and 1.
         pad_value: stands, after scaling, where the volume is smaller than the patch.
+        out: image and label to write to; new ones by default.
 
     Returns:
         image (d, h, w, 1) float32 in [-1, 1], label (d, h, w) uint8. The patch stays
@@ -43,7 +44,7 @@ def sample_patch(
         start = _foreground_voxel(cached.label, box, rng) - np.array(shape) // 2
     else:
         start = rng.integers(low, high, endpoint=True)
-    return _cut(cached, np.clip(start, low, high), shape, clip_hu, pad_value)
+    return _cut(cached, np.clip(start, low, high), shape, clip_hu, pad_value, out)
 
 
 def sample_roi(
@@ -53,6 +54,7 @@ def sample_roi(
     jitter_mm: Sequence[float],
     clip_hu: tuple[float, float],
     pad_value: float,
+    out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cuts the region of interest around the true kidneys (phase 2; section 3.3).
 
@@ -68,6 +70,7 @@ def sample_roi(
             longer than the region, the region stays inside the foreground instead.
         clip_hu: HU that become -1 and 1.
         pad_value: stands, after scaling, where the volume is smaller than the region.
+        out: image and label to write to; new ones by default.
 
     Returns:
         image (d, h, w, 1) float32 in [-1, 1], label (d, h, w) uint8.
@@ -82,7 +85,7 @@ def sample_roi(
     ends = (first, first + length - shape)
     start = np.clip(start, np.minimum(*ends), np.maximum(*ends))
     start = np.clip(start, *_inside(size, shape))
-    return _cut(cached, start, shape, clip_hu, pad_value)
+    return _cut(cached, start, shape, clip_hu, pad_value, out)
 
 
 def _inside(size: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -103,15 +106,16 @@ def _foreground_voxel(label: np.ndarray, box, rng: np.random.Generator) -> np.nd
     return first + np.array(np.unravel_index(picked, part.shape))
 
 
-def _cut(cached: CachedCase, start, shape, clip_hu, pad_value):
+def _cut(cached: CachedCase, start, shape, clip_hu, pad_value, out):
     """Image and label of a box; padding goes in after scaling, so that it is exact."""
     low = np.maximum(start, 0)
     high = np.minimum(start + np.array(shape), cached.image.shape)
     inner = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     place = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
-    whole = np.array_equal(high - low, shape)
-    image = np.empty(shape, np.float32)
-    if not whole:
+    image, label = out or (np.empty((*shape, 1), np.float32), np.empty(shape, np.uint8))
+    if not np.array_equal(high - low, shape):
         image.fill(pad_value)
-    scale(cached.image[inner], clip_hu, out=image[place])
-    return image[..., None], crop_padded(cached.label, start, shape, 0)
+        label.fill(0)
+    scale(cached.image[inner], clip_hu, out=image[..., 0][place])
+    label[place] = cached.label[inner]
+    return image, label

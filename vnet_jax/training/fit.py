@@ -274,6 +274,7 @@ def _loader(job: Job, step: int) -> Loader:
     return Loader(
         job.cases.train,
         setup.sample_of(job.config),
+        job.config.sample.shape,
         job.config.batch_size,
         job.config.seed,
         start_step=step,

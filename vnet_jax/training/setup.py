@@ -97,9 +97,9 @@ def sample_of(config) -> Callable:
     return functools.partial(_sample, cut, settings, dict(config.augment))
 
 
-def _sample(cut, settings, changes, cached, rng):
+def _sample(cut, settings, changes, cached, rng, out=None):
     """One sample, cut out and then changed as `config.augment` says."""
-    image, label = cut(cached, rng, **settings)
+    image, label = cut(cached, rng, **settings, out=out)
     return augment(image, label, rng, cached.grid.spacing_mm, **changes)
 
 
