@@ -147,8 +147,8 @@ def test_what_is_not_finite_stops_and_names_the_cases(
     def poisoned(config):
         sample = sample_of(config)
 
-        def draw(cached, rng):
-            image, label = sample(cached, rng)
+        def draw(cached, rng, out):
+            image, label = sample(cached, rng, out)
             if cached.id in bad:
                 image = np.full_like(image, np.nan)
             return image, label
