@@ -27,16 +27,20 @@ def same_training(one, other) -> None:
     )
 
 
-def check_processes(start, tmp_path, count: int, **changes) -> None:
-    """Half of the run by some processes, the other half by one, against one alone."""
+def check_processes(start, tmp_path, count: int, space: int = 1, **changes) -> None:
+    """Half of the run by some processes, the other half by one, against one alone.
+
+    Of `space` devices that share each volume; the one alone keeps volumes whole.
+    """
     changes = TOGETHER | changes
+    cut = changes | {"mesh.space": space}
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     finished(start(1, alone, **changes))
-    lead, *others = finished(start(count, shared, epochs=2, **changes))
+    lead, *others = finished(start(count, shared, epochs=2, **cut))
     assert f"of {count} processes" in lead and "best mean Dice" in lead
     assert not any("loss" in told or "Dice" in told for told in others)
     assert Checkpoints(shared / "checkpoints").steps()
-    finished(start(1, shared, **changes))
+    finished(start(1, shared, devices=space, **cut))
     same_training(alone, shared)
 
 
@@ -45,7 +49,7 @@ def test_two_processes_train_as_one_and_one_goes_on(start, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"phase": 2}, {"mesh.space": 2}])
+@pytest.mark.parametrize("changes", [{"phase": 2}, {"space": 2}])
 def test_four_processes_train_as_one(start, tmp_path, changes):
     check_processes(start, tmp_path, 4, **changes)
 
