@@ -62,7 +62,7 @@ def test_frozen_splits_are_taken_as_they_are(copied):
     cases = open_frozen(str(root), str(cache), SPEC, splits)
     assert [c.id for c in cases.train] == ["case_00004", "case_00001"]
     assert [c.id for c in cases.validation] == ["case_00000"]
-    assert cases.splits is splits
+    assert cases.splits == splits
 
 
 @pytest.mark.parametrize(
