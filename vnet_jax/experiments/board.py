@@ -63,7 +63,8 @@ class Board:
         self._done += 1
         parts = [f"{name}: done in {duration(seconds)}"]
         parts.append(f"{self._done} of {self._total} jobs")
-        if (left := self.left_s(rest, at_once)) is not None:
+        left = self.left_s(rest, at_once)
+        if left is not None and self._done < self._total:
             parts.append(f"about {duration(left)} left")
         self.say(", ".join(parts))
 
