@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean
 
-from vnet_jax.reports.demo_page import duration
+from vnet_jax.data.progress import duration
 
 TAIL_BYTES = 8192
 COMMAND = "$ "  # starts the line of a log that holds the command

@@ -78,7 +78,7 @@ def compare(mask: np.ndarray, label: np.ndarray, grid: Grid) -> dict:
             "only_prediction_ml": predicted & ~labelled,
         }
         for key, inside in counted.items():
-            facts[key][organ] = float(np.count_nonzero(inside) * grid.voxel_ml)
+            facts[key][organ] = round(np.count_nonzero(inside) * grid.voxel_ml, 3)
     facts["region"] = _region(mask, label, grid)
     return {**facts, "reasons": _reasons(facts)}
 
@@ -102,7 +102,7 @@ def largest_region(mask: np.ndarray, label: np.ndarray) -> np.ndarray | None:
         return None
     part = tuple(slice(a, a + n) for a, n in zip(*box, strict=True))
     inner = differing[part]
-    thick = ndimage.binary_opening(inner)
+    thick = ndimage.binary_opening(inner, np.ones((3, 3, 3)))
     parts, _ = ndimage.label(thick if thick.any() else inner)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
@@ -124,7 +124,7 @@ def _region(mask: np.ndarray, label: np.ndarray, grid: Grid) -> dict | None:
     inside = np.nonzero(region)
     centre = grid.to_mm(np.array([indices.mean() for indices in inside]))
     return {
-        "ml": float(len(inside[0]) * grid.voxel_ml),
+        "ml": round(len(inside[0]) * grid.voxel_ml, 3),
         "centre_mm": [round(float(c), 1) for c in centre],
         "label": CLASSES[np.bincount(label[inside]).argmax()],
         "prediction": CLASSES[np.bincount(mask[inside]).argmax()],

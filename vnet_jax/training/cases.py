@@ -151,9 +151,8 @@ def _build(
         cached += built[0]
         refused += built[1]
     if others and not cached:
-        raise InputError(
-            others[0].root, "none of its cases can be used", "see --config.data.extra"
-        )
+        why = f"the first: {refused[0]}" if refused else "none has a label"
+        raise InputError(others[0].root, f"none of its cases can be used, {why}")
     return cached, refused
 
 
