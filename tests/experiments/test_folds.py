@@ -17,9 +17,9 @@ DRAWN = draw_folds(IDS, seed=0, folds=3, sources={"tiny": IDS})
 
 def test_the_folds_are_drawn_once_and_frozen_with_all_ids(experiment):
     made = experiment()
-    folds, refused = freeze(made)
+    folds, left_out = freeze(made)
     assert folds == DRAWN == read_folds(made.out / "folds.json")
-    assert refused == []
+    assert left_out == []
     before = (made.out / "folds.json").stat().st_mtime_ns
     assert freeze(made)[0] == folds
     assert (made.out / "folds.json").stat().st_mtime_ns == before
@@ -49,11 +49,15 @@ def test_a_broken_case_is_left_out_of_the_draw_and_refused_once_it_is_in(
     whole = broken.read_bytes()
     broken.write_bytes(b"")
     made = experiment(**{"data.root": str(root)})
-    folds, (error,) = freeze(made)
-    assert "case_00002" in str(error) and "case_00002" not in folds.ids
+    folds, (line,) = freeze(made)
+    assert "case_00002/imaging.nii.gz: " in line and "case_00002" not in folds.ids
     assert folds.sources["tiny"] == tuple(IDS)  # it was there
     broken.write_bytes(whole)
-    assert freeze(made)[0] == folds  # mended too late: the folds stay
+    # Mended too late: the folds stay.
+    assert freeze(made) == (
+        folds,
+        ["case_00002: in no fold, it came after they were drawn"],
+    )
     (root / "case_00001" / "imaging.nii.gz").write_bytes(b"")
     with pytest.raises(InputError, match="case_00001"):
         freeze(made)

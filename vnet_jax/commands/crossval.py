@@ -88,9 +88,9 @@ def _split(texts: list[str]) -> tuple[str, ...]:
 
 
 def _freeze(experiment: Experiment) -> folds.Folds:
-    frozen, refused = folds.freeze(experiment)
-    for error in refused:
-        print(f"left out: {error}", file=sys.stderr)
+    frozen, left_out = folds.freeze(experiment)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
     sizes = ", ".join(str(len(fold)) for fold in frozen.folds)
     apart = f", {len(frozen.test)} set apart" if frozen.test else ""
     print(f"{experiment.out}/folds.json: folds of {sizes} cases{apart}", flush=True)

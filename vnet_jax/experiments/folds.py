@@ -103,14 +103,15 @@ def check(experiment: Experiment) -> None:
             )
 
 
-def freeze(experiment: Experiment) -> tuple[Folds, list[InputError]]:
+def freeze(experiment: Experiment) -> tuple[Folds, list[str]]:
     """The folds: those in the folder, else a given file's, else drawn anew.
 
     Every case that can be used is drawn, so the cache is built first, for both phases
     and for all folds at once.
 
     Returns:
-        The folds, in `<out>/folds.json` from now on, and why cases were left out.
+        The folds, in `<out>/folds.json` from now on, and a line about each case that
+        is left out.
 
     Raises:
         InputError: no usable data, a case of frozen folds is missing, or folds in the
@@ -127,12 +128,15 @@ def freeze(experiment: Experiment) -> tuple[Folds, list[InputError]]:
         _, refused = _cache(experiment, experiment.data.root, chosen)
         if refused:
             raise refused[0]
+        later = folds.strangers(case.id for case in labelled)
+        left = [f"{name}: in no fold, it came after they were drawn" for name in later]
     else:
         usable, refused = _cache(experiment, experiment.data.root, labelled)
         folds = _drawn(experiment, usable, found)
+        left = [str(error) for error in refused]
     if not path.is_file():
         write_folds(path, folds)
-    return folds, refused
+    return folds, left
 
 
 def check_extra(experiment: Experiment, folds: Folds, chosen: Sequence[int]) -> None:
