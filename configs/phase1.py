@@ -34,6 +34,8 @@ def get_config():
     data.test = 0  # cases set apart before the folds; KiTS19 has its own 90
     data.folds = 5  # ours; the paper does not say how it split
     data.fold = 0
+    data.splits = ""  # frozen folds (bin/crossval.py) in place of drawing them
+    data.extra = ()  # further data sets whose cases only train
     data.phase1 = ""  # unused in this phase
 
     config.sample = sample = ml_collections.ConfigDict()

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from vnet_jax.data.progress import Progress
+from vnet_jax.data.progress import Progress, duration
 
 
 class Terminal(io.StringIO):
@@ -87,3 +87,11 @@ def test_notes_come_no_faster_than_lines():
     with Progress("infer", 2, stream=stream, every_s=1e6) as progress:
         progress.note("a: window 1/3")
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(7.25, "7.2 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (135, "2 min 15 s")],
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said

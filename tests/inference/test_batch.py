@@ -174,6 +174,14 @@ def test_too_little_memory_is_one_line(data, tmp_path, segmenter, monkeypatch):
     assert "out of memory (Unable to allocate 3 GiB)" in failed[0][1]
 
 
+def test_only_the_cases_named(data, tmp_path):
+    names = [job.name for job in batch.plan(data, tmp_path / "out")]
+    jobs = batch.plan(data, tmp_path / "out", names=names[1:])
+    assert [job.name for job in jobs] == names[1:] != []
+    with pytest.raises(InputError, match="has no case other; check --cases"):
+        batch.plan(data, tmp_path / "out", names=["other", names[0]])
+
+
 def test_kidneys_by_file_and_by_folder(data, tmp_path, runs, truth, ct):
     masks = tmp_path / "kidneys"
     masks.mkdir()

@@ -90,11 +90,3 @@ def test_headline_needs_the_stages(scores):
     del scores["summary"]["phase1"]
     with pytest.raises(KeyError):
         demo_page.headline(scores["summary"])
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(7.25, "7.2 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (135, "2 min 15 s")],
-)
-def test_durations(seconds, said):
-    assert demo_page.duration(seconds) == said

@@ -36,6 +36,14 @@ def test_without_a_tumour_through_the_kidneys_largest_sections():
     assert 35 <= x < 50  # the larger kidney
 
 
+def test_planes_go_through_what_they_are_asked_to_look_at():
+    ct, mask = case()
+    place = np.zeros(SHAPE, np.uint8)
+    place[24, 55:60, 95:99] = place[23:26, 57, 95:99] = place[23:26, 55:60, 96] = 1
+    assert scene(ct, mask, look_at=place).cut == (24, 57, 96)
+    assert scene(ct, mask, look_at=place).spans == scene(ct, mask).spans
+
+
 def test_the_truths_tumour_counts_where_the_prediction_has_none():
     ct, label = case()
     view = scene(ct, np.minimum(label, 1), label)

@@ -22,6 +22,8 @@ def config(**changes) -> ml_collections.ConfigDict:
                 root="data/kits19",
                 cache="cache",
                 phase1="",
+                splits="",
+                extra=(),
                 spacing_mm=(3.0, 0.5, 0.5),
                 downsample=(1, 4, 4),
                 labels=((0, 0), (1, 1), (2, 2)),

@@ -63,6 +63,16 @@ def test_scores_by_hand(tree):
     assert (tumour["low"], tumour["high"], tumour["n"]) == (pytest.approx(2 / 3), 1, 2)
 
 
+def test_only_the_named_cases_count(tree):
+    write(tree / "truth" / "case_00002" / "segmentation.nii.gz", truth())
+    assert score(tree).missing == ["case_00002"]
+    report = score(tree, names=["case_00001"])
+    assert [case["id"] for case in report.cases] == ["case_00001"]
+    assert report.missing == report.extra == []
+    with pytest.raises(InputError, match="for any of the 0 labels"):
+        score(tree, names=[])
+
+
 def test_stage_masks_are_stages_and_no_predictions(tree):
     empty = np.zeros(GRID.shape, np.uint8)
     for name in ("case_00000", "case_00001"):

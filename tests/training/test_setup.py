@@ -1,8 +1,11 @@
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.inference.known import Trained, variables
+from vnet_jax.data.folds import Folds, write_folds
 from vnet_jax.data.splits import Splits
 from vnet_jax.errors import InputError
 from vnet_jax.runs import folder as run_folder
@@ -50,3 +53,49 @@ def test_dtype_auto_is_the_machines_until_a_run_has_begun(monkeypatch, tmp_path)
     run_folder.create(tmp_path, begun, Splits(("a",), ("b",)), synthetic=True)
     monkeypatch.setattr(setup, "training_dtype", lambda: "float32")  # another machine
     assert setup.with_dtype(config, tmp_path).model.dtype == "bfloat16"
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """Three folds of the six tiny cases, as no seed would draw them."""
+    ids = [f"case_{n:05d}" for n in range(6)]
+    path = tmp_path / "folds.json"
+    write_folds(path, Folds(0, tuple(tuple(ids[k : k + 2]) for k in (0, 2, 4))))
+    return path
+
+
+def test_frozen_folds_take_the_place_of_drawn_ones(tiny_config, frozen, tmp_path):
+    config = tiny_config(**{"data.splits": str(frozen), "data.fold": 1})
+    folder, cases, _ = setup.open_run(config, tmp_path / "run")
+    assert folder.splits == cases.splits
+    assert folder.splits.validation == ("case_00002", "case_00003")
+    assert setup.open_run(config, tmp_path / "run")[0].splits == folder.splits
+    moved = shutil.copy(frozen, tmp_path / "moved.json")
+    config = tiny_config(**{"data.splits": str(moved), "data.fold": 1})
+    assert setup.open_run(config, tmp_path / "run")[2] == {
+        "data.splits": [str(frozen), str(moved)]
+    }
+
+
+def test_a_run_keeps_the_fold_it_began_with(tiny_config, frozen, tmp_path):
+    setup.open_run(tiny_config(), tmp_path / "run")
+    with pytest.raises(InputError, match="its fold is not the one that"):
+        setup.open_run(tiny_config(**{"data.splits": str(frozen)}), tmp_path / "run")
+    with pytest.raises(InputError, match=r"data\.fold 3 is not one of the 3"):
+        changes = {"data.splits": str(frozen), "data.fold": 3}
+        setup.open_run(tiny_config(**changes), tmp_path / "new")
+
+
+def test_phase_2_refuses_a_phase_1_that_knows_its_validation_cases(
+    tiny_config, frozen, tmp_path
+):
+    first = {"data.splits": str(frozen), "data.fold": 0}
+    path = tmp_path / "phase1"
+    run, _, _ = setup.open_run(tiny_config(**first), path)
+    with run.checkpoints as checkpoints:
+        checkpoints.save(1, Trained({"batch_stats": {}, **variables()}))
+    second = first | {"data.phase1": str(path)}
+    with pytest.raises(InputError, match="trained on 2 cases that validate here"):
+        setup.open_run(tiny_config(2, **second | {"data.fold": 1}), tmp_path / "other")
+    folder, _, _ = setup.open_run(tiny_config(2, **second), tmp_path / "same")
+    assert folder.splits.validation == run.splits.validation

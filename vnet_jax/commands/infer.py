@@ -23,6 +23,7 @@ from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("input", None, "a NIfTI file, a folder of them, or a data set")
+flags.DEFINE_list("cases", [], "the names of those to take; all by default")
 flags.DEFINE_string("output", None, "a folder, or the mask's name for a single file")
 flags.DEFINE_string("phase1", "runs/phase1", "run folder of phase 1")
 flags.DEFINE_multi_string(
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> int:
     for name in ("input", "output"):
         if not getattr(FLAGS, name):
             raise InputError(None, f"--{name} is missing", f"pass --{name}=PATH")
-    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys)
+    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, FLAGS.cases)
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()

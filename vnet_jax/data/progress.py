@@ -115,5 +115,13 @@ class Progress:
         return ", ".join(parts)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 7.25 -> "7.2 s", 135 -> "2 min 15 s"."""
+    if round(seconds, 1) < 60:  # 59.96 is a minute, not 60.0 s
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
 def _text(value) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)

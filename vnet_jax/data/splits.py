@@ -14,21 +14,23 @@ from vnet_jax.errors import InputError
 
 @dataclass(frozen=True)
 class Splits:
-    """The ids of three sets of cases; no case is in two of them.
+    """The ids of three sets of cases, and of others; no case is in two of them.
 
     Attributes:
         train: ids to learn from.
         validation: ids of the fold that chooses the best checkpoints.
         test: ids that neither training nor choosing sees.
+        extra: ids of further data sets to learn from; see `vnet_jax.data.extra`.
     """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuse a case that is in two sets: its score would be worth nothing."""
-        ids = [*self.train, *self.validation, *self.test]
+        ids = [*self.train, *self.validation, *self.test, *self.extra]
         if twice := _repeated(ids):
             raise InputError(
                 None,
@@ -75,7 +77,10 @@ def split(
 
 def write_splits(path: str | Path, splits: Splits) -> None:
     """Freezes a split in a JSON file, whole or not at all."""
-    write_json(Path(path), asdict(splits))
+    facts = asdict(splits)
+    if not splits.extra:
+        del facts["extra"]
+    write_json(Path(path), facts)
 
 
 def read_splits(path: str | Path) -> Splits:
@@ -87,6 +92,7 @@ def read_splits(path: str | Path) -> Splits:
     try:
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
         sets = {name: tuple(facts[name]) for name in ("train", "validation", "test")}
+        sets["extra"] = tuple(facts.get("extra", ()))
     except FileNotFoundError:
         raise InputError(path, "no such file") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -68,7 +68,7 @@ class Job:
         return [self.mask, *ends, *(self.stage(name) for name in STAGES)]
 
 
-def plan(source, target, kidneys=None) -> list[Job]:
+def plan(source, target, kidneys=None, names: Sequence[str] = ()) -> list[Job]:
     """Finds the CTs and names what comes of each.
 
     Args:
@@ -76,16 +76,17 @@ def plan(source, target, kidneys=None) -> list[Job]:
         target: a folder, made when missing; or, for a single file, the mask itself.
         kidneys: for a single file its kidney mask; else a folder of masks named like
             the outputs; None for phase 1.
+        names: of the cases to take; all of them by default.
 
     Returns:
         The jobs, sorted by name.
 
     Raises:
-        InputError: nothing to do, a missing kidney mask, or an output that would
-            replace an input or another output.
+        InputError: nothing to do, a name that no case has, a missing kidney mask, or
+            an output that would replace an input or another output.
     """
     source, target = Path(source), Path(target)
-    inputs = find_inputs(source)
+    inputs = _only(names, find_inputs(source), source)
     single = source.is_file()
     if target.exists() and not target.is_dir() and not is_nifti_name(target):
         raise InputError(target, "neither a folder nor a NIfTI", "check --output")
@@ -103,6 +104,14 @@ def plan(source, target, kidneys=None) -> list[Job]:
     ]
     _refuse_overwriting(jobs)
     return jobs
+
+
+def _only(names: Sequence[str], inputs: list, source: Path) -> list:
+    if unknown := sorted(set(names) - {name for name, _ in inputs}):
+        raise InputError(
+            source, f"has no case {', '.join(unknown[:5])}", "check --cases"
+        )
+    return [one for one in inputs if not names or one[0] in set(names)]
 
 
 def _kidneys_of(kidneys, name: str, single: bool) -> Path | None:

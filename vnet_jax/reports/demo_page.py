@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 
+from vnet_jax.data.progress import duration
 from vnet_jax.reports import evaluation, pages, tables
 
 NOTICE = (
@@ -166,14 +167,6 @@ def _making(timings_s: Mapping, machine: Mapping, versions: Mapping) -> str:
         "<h3>Versions</h3>",
         pages.facts(versions),
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 7.25 -> "7.2 s", 135 -> "2 min 15 s"."""
-    if round(seconds, 1) < 60:  # 59.96 is a minute, not 60.0 s
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s"
 
 
 def _mean(case: Mapping) -> float:

@@ -44,12 +44,20 @@ FREE = frozenset(
         "data.root",
         "data.cache",
         "data.phase1",
+        "data.splits",
+        "data.extra",
     }
 )
 
 #: Fields younger than some run folders, with the value that means what was before. They
 #: say how a run came about, not what it is, and are no part of its identity.
-YOUNGER = {"init_from": "", "mesh.data": 0, "mesh.space": 1}
+YOUNGER = {
+    "init_from": "",
+    "mesh.data": 0,
+    "mesh.space": 1,
+    "data.splits": "",
+    "data.extra": [],
+}
 
 CLASS_NAMES = ("background", "kidney", "tumour")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -180,7 +188,7 @@ def create(
         "window": list(config.sample.shape),
         "classes": list(CLASS_NAMES[: config.model.classes]),
         "synthetic": synthetic,
-        "training_cases": len(splits.train),
+        "training_cases": len(splits.train) + len(splits.extra),
         "validation_cases": len(splits.validation),
         "refused": list(refused),
         "versions": versions(),
@@ -242,7 +250,7 @@ def versions() -> dict[str, str]:
 def _may_change(key: str, then, now) -> bool:
     if key == "epochs":
         return now > then
-    if key == "data.phase1":  # another path to it, but not with and without
+    if key in ("data.phase1", "data.extra"):  # other paths, but not with and without
         return bool(then) == bool(now)
     return key in FREE
 

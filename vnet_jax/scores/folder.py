@@ -7,7 +7,7 @@ score the resampling as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def score_folder(
     labels: str | Path,
     *,
     classes: Mapping[int, int] = KITS19_CLASSES,
+    names: Collection[str] | None = None,
     seed: int = 0,
     shown: bool = False,
 ) -> Report:
@@ -72,6 +73,7 @@ def score_folder(
             and `<id>_stage1.nii.gz` beside it where inference wrote them.
         labels: a KiTS19 tree, an nnU-Net raw folder, or a folder of `<id>.nii.gz`.
         classes: value in the label files -> class; any other value refuses the case.
+        names: of the cases that count; every one with a label by default.
         seed: of the bootstrap.
         shown: whether to show on stderr how far it is.
 
@@ -82,6 +84,9 @@ def score_folder(
     if not predictions.is_dir():
         raise InputError(predictions, "no such folder", "check --predictions")
     report = Report(extra=_extra(predictions, set(truths)))
+    if names is not None:
+        truths = {name: file for name, file in truths.items() if name in set(names)}
+    example = next(iter(truths), "case_00000")
     masks = {name: _nifti(predictions, name) for name in truths}
     report.missing = [name for name, mask in masks.items() if mask is None]
     present = [name for name, mask in masks.items() if mask is not None]
@@ -89,7 +94,7 @@ def score_folder(
         raise InputError(
             predictions,
             f"holds no prediction for any of the {len(truths)} labels in {labels}",
-            f"a prediction is called {next(iter(truths))}.nii.gz, like its case",
+            f"a prediction is called {example}.nii.gz, like its case",
         )
     with Progress("evaluate", len(present), unit="case", shown=shown) as progress:
         for name in present:
@@ -139,7 +144,7 @@ def score_case(
         InputError: a file that cannot be read, a value that is no class, or a mask on
             another grid than its label.
     """
-    label = _classed(read_labels(truth, sorted(classes)).volume, classes)
+    label = as_classes(read_labels(truth, sorted(classes)).volume, classes)
     scores: dict = {"id": name}
     for stage, ending in STAGES.items():
         file = _nifti(predictions, name + ending)
@@ -228,8 +233,13 @@ def _interval(values: list[float], seed: int) -> dict:
     return {"mean": mean, "low": low, "high": high, "n": len(values)}
 
 
-def _classed(volume: Volume, classes: Mapping[int, int]) -> Volume:
-    """A label map's values as classes."""
+def as_classes(volume: Volume, classes: Mapping[int, int]) -> Volume:
+    """A label map's values as classes.
+
+    Args:
+        volume: the values of a file.
+        classes: value -> class; every value of the volume is in it.
+    """
     if all(value == kind for value, kind in classes.items()):
         return volume
     mapped = np.zeros(volume.array.shape, np.uint8)

@@ -196,6 +196,8 @@ def _log_start(
         _say(str(start))
     for error in job.cases.refused:
         _say(f"left out: {error}")
+    for line in job.cases.notes:
+        _say(line)
     for key, (then, now) in changed.items():
         _say(f"changed: {key} was {then}, is {now}")
 

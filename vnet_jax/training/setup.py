@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from flax import linen as nn
 from vnet_jax import models
 from vnet_jax.data.augment import augment
 from vnet_jax.data.cache import GridSpec
+from vnet_jax.data.folds import read_folds
 from vnet_jax.data.sampling import sample_patch, sample_roi
+from vnet_jax.data.splits import Splits
 from vnet_jax.errors import InputError
 from vnet_jax.models.conv import training_dtype
 from vnet_jax.models.losses import LOSSES
@@ -167,13 +170,18 @@ def open_run(
     """
     data = config.data
     spec = GridSpec(data.spacing_mm, data.downsample, data.labels)
-    where = (data.root, data.cache, spec)
+    where, extra = (data.root, data.cache, spec), tuple(data.extra)
+    frozen = read_folds(data.splits).splits(data.fold) if data.splits else None
     if run_folder.exists(workdir):
         folder, changed = run_folder.resume(workdir, config)
-        return folder, run_cases.open_frozen(*where, folder.splits), changed
-    cases = run_cases.open_new(
-        *where, seed=config.seed, folds=data.folds, fold=data.fold, test=data.test
-    )
+        _refuse_other_split(folder, frozen, data.splits)
+        return folder, run_cases.open_frozen(*where, folder.splits, extra), changed
+    if frozen:
+        _refuse_taught(config, frozen)
+        cases = run_cases.open_frozen(*where, frozen, extra)
+    else:
+        numbers = {"folds": data.folds, "fold": data.fold, "test": data.test}
+        cases = run_cases.open_new(*where, seed=config.seed, **numbers, extra=extra)
     folder = run_folder.create(
         workdir,
         config,
@@ -182,6 +190,33 @@ def open_run(
         refused=[str(error) for error in cases.refused],
     )
     return folder, cases, {}
+
+
+def _refuse_other_split(folder: RunFolder, frozen: Splits | None, path: str) -> None:
+    """A run keeps its split; a file that says otherwise must not look obeyed."""
+    own = dataclasses.replace(folder.splits, extra=())
+    if frozen and frozen != own:
+        raise InputError(
+            path,
+            f"its fold is not the one that {folder.path} was begun with",
+            "pass the file it was begun with, or another --workdir",
+        )
+
+
+def _refuse_taught(config, frozen: Splits) -> None:
+    """Phase 1 must not know the cases that phase 2 validates on.
+
+    Only where the folds are frozen: there the ids are those of one data set.
+    """
+    if config.phase == 2 and config.data.phase1:
+        taught = regions.open_phase1(config.data.phase1).splits.train
+        if both := sorted(set(taught) & set(frozen.validation)):
+            raise InputError(
+                config.data.phase1,
+                f"was trained on {len(both)} cases that validate here, {both[0]} one "
+                "of them",
+                "pass the phase 1 of the same fold as --config.data.phase1",
+            )
 
 
 def targets_of(config, folder: RunFolder, cases: RunCases) -> list[Target]:
