@@ -6,13 +6,9 @@ import pytest
 from vnet_jax.ct.geometry import Grid, Volume, from_canonical
 from vnet_jax.ct.nifti import write_mask
 from vnet_jax.errors import InputError
-from vnet_jax.scores.folder import (
-    aligned,
-    find_labels,
-    read_box,
-    score_folder,
-    summarise,
-)
+from vnet_jax.scores.case import aligned, read_box
+from vnet_jax.scores.folder import score_folder, summarise
+from vnet_jax.scores.labels import find_labels
 
 AFFINE = np.array([[0, 0, -2, 50], [0, -2, 0, 60], [-3, 0, 0, 70], [0, 0, 0, 1.0]])
 GRID = Grid((6, 8, 10), AFFINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from vnet_jax.ct.nifti import read_ct, read_labels
 from vnet_jax.data.cases import Case
 from vnet_jax.reports.pictures import case_picture
-from vnet_jax.scores.folder import aligned
+from vnet_jax.scores.case import aligned
 
 
 def draw(
@@ -48,7 +48,7 @@ def draw(
 
 def _draw(path: Path, case: Case, mask_path: Path, dice: Mapping, notice: str) -> None:
     ct, label = read_ct(case.image).volume, read_labels(case.label).volume
-    mask = read_labels(mask_path, (0, 1, 2)).volume
+    mask = read_labels(mask_path, (0, 1, 2, 3)).volume
     image, mask = aligned(ct, mask, case.image, mask_path)
     image, label = aligned(image, label, case.image, case.label)
     text = f"Dice: kidney {dice['kidney']:.3f}, tumour {dice['tumour']:.3f}"
