@@ -40,13 +40,13 @@ def test_the_truths_tumour_counts_where_the_prediction_has_none():
     ct, label = case()
     view = scene(ct, np.minimum(label, 1), label)
     assert view.cut == (30, 60, 40)
-    assert (view.predicted, view.true) == (1, 2)
+    assert (view.predicted, view.true) == ({1}, {1, 2})
 
 
 def test_nothing_found_shows_the_middle_of_everything():
     ct, mask = case()
     view = scene(ct, np.zeros_like(mask))
-    assert (view.predicted, view.true) == (0, 0)
+    assert (view.predicted, view.true) == (set(), set())
     assert view.cut == (30, 60, 65)
     # z is 180 mm and y 240 mm long; both are shown at 240 mm
     assert view.spans == ((-30, 210), (0, 240), (0, 260))

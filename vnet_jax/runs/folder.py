@@ -51,7 +51,7 @@ FREE = frozenset(
 #: say how a run came about, not what it is, and are no part of its identity.
 YOUNGER = {"init_from": "", "mesh.data": 0, "mesh.space": 1}
 
-CLASS_NAMES = ("background", "kidney", "tumour")
+CLASS_NAMES = ("background", "kidney", "tumour", "cyst")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
