@@ -95,3 +95,12 @@ def test_a_mask_of_another_shape_is_refused():
     ct, mask = case()
     with pytest.raises(ValueError, match="grid"):
         scene(ct, mask[:-1])
+
+
+def test_a_cyst_is_not_taken_for_the_tumour():
+    ct, mask = case()
+    expected = scene(ct, mask).cut
+    mask[2:20, 40:80, 60:110] = 3  # much larger than the tumour
+    view = scene(ct, mask)
+    assert view.cut == expected
+    assert view.predicted == {1, 2, 3}
