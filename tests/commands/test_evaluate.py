@@ -94,3 +94,32 @@ def test_label_classes_map_cysts_to_kidney(folders):
     assert done.returncode == 0
     scores = json.loads((out / "scores.json").read_text())
     assert scores["cases"][0]["phase2"]["kidney"] == 1.0
+
+
+def test_kits23_and_another_folder_of_predictions(folders, tmp_path):
+    label, masks, out, arguments = folders
+    with_cyst = label.copy()
+    with_cyst[3, 5, 5] = 3
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("case_00000", "case_00001"):
+        write_mask(Path(arguments[3]) / f"{name}.nii.gz", with_cyst, GRID)
+        write_mask(masks / f"{name}.nii.gz", with_cyst, GRID)
+        write_mask(other / f"{name}.nii.gz", label, GRID)
+    done = evaluate(*arguments, "--challenge=kits23", "--compare", other)
+    assert done.returncode == 0, done.stderr
+    assert "Kidney and masses" in done.stdout
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["challenge"] == "kits23"
+    test = scores["comparison"]["tests"]["dice masses"]
+    assert test["first"] == 1.0
+    assert test["difference"]["mean"] > 0
+    titles = [
+        t["title"] for t in json.loads((out / "tables.json").read_text())["tables"]
+    ]
+    assert titles[0] == "Means"
+    assert titles[1:-1] == ["Surface distances", "Volumes", "Tumours found"]
+    assert titles[-1].startswith("Compared with")
+    latex = (out / "tables.tex").read_text()
+    assert latex.count("begin{table}") == 5
+    assert "Compared with" in (out / "tables.md").read_text()

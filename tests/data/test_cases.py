@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from vnet_jax.data.cache import GridSpec, build_cache
 from vnet_jax.data.cases import find_cases, find_inputs
 from vnet_jax.errors import InputError
 
@@ -179,3 +180,27 @@ def test_names_with_spaces_and_other_letters(tmp_path):
     touch(tmp_path, "Fälle 2019/case 0/imaging.nii.gz")
     (case,) = find_cases(tmp_path / "Fälle 2019")
     assert case.id == "case 0"
+
+
+def test_a_clone_of_kits23(tmp_path):
+    touch(
+        tmp_path / "dataset",
+        "kits23.json",
+        "case_00000/imaging.nii.gz",
+        "case_00000/segmentation.nii.gz",
+        "case_00000/instances/cyst_instance-1_annotation-1.nii.gz",
+        "case_00588/imaging.nii.gz",
+    )
+    for root in (tmp_path, tmp_path / "dataset"):
+        cases = find_cases(root)
+        assert [case.id for case in cases] == ["case_00000", "case_00588"]
+        assert cases[0].label == tmp_path / "dataset/case_00000/segmentation.nii.gz"
+        assert cases[1].label is None
+
+
+def test_a_config_that_does_not_fit_the_named_labels_builds_nothing(tmp_path):
+    labels = {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}
+    cases = find_cases(nnunet(tmp_path, labels))
+    with pytest.raises(InputError, match=r"dataset\.json: .*no class for 3"):
+        build_cache(cases, tmp_path / "cache", GridSpec((3, 1, 1)), progress=False)
+    assert not (tmp_path / "cache").exists()

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -142,3 +143,24 @@ def test_an_output_that_cannot_be_written_is_an_input_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_cases(tmp_path / "file", drawn_recipes(1, 0, COARSE), shown=False)
+
+
+def test_cysts_may_have_a_label_of_their_own(tmp_path, written):
+    recipes = [replace(r, cyst_value=3) for r in drawn_recipes(3, 0, COARSE)]
+    assert write_cases(tmp_path, recipes, shown=False) == (3, [])
+    seen = 0
+    for name in ("case_00000", "case_00001", "case_00002"):
+        as_kidney, own, cysts = (
+            read_labels(root / name / f"{file}.nii.gz").volume.array
+            for root, file in (
+                (written, "segmentation"),
+                (tmp_path, "segmentation"),
+                (tmp_path, "cysts"),
+            )
+        )
+        np.testing.assert_array_equal(own, np.where(cysts > 0, 3, as_kidney))
+        seen += np.count_nonzero(cysts)
+    assert seen
+    # With and without are two recipes: neither is taken for the other.
+    assert is_there(tmp_path, recipes[0])
+    assert not is_there(written, recipes[0])

@@ -195,3 +195,16 @@ def test_components_of_sides_cover_the_mask_once():
     left, right = m.split_sides(kidneys, ct.grid, 0.0)
     assert not (left & right).any()
     np.testing.assert_array_equal(left | right, kidneys.index > 0)
+
+
+def test_a_cyst_is_told_where_there_is_one():
+    mask = np.zeros((40, 40, 40), np.uint8)
+    mask[10:20, 10:20, 10:20] = 1
+    ct = Volume(np.zeros(mask.shape, np.int16), UNIT)
+    assert "cyst" not in m.measure(mask, ct)["volumes_ml"]
+    mask[10:15, 10:20, 10:20] = 3
+    found = m.measure(mask, ct)
+    assert found["volumes_ml"]["cyst"] == pytest.approx(0.5)
+    assert found["volumes_ml"]["tumour"] == found["tumour_count"] == 0
+    sides = [found["volumes_ml"][f"kidney_{s}_with_tumour"] for s in ("left", "right")]
+    assert sum(v or 0 for v in sides) == pytest.approx(1.0)

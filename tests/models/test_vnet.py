@@ -8,6 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from vnet_jax.models import build
 from vnet_jax.models.losses import staged
+from vnet_jax.models.stages import InputStage
 
 KEY = jax.random.key(0)
 
@@ -105,7 +106,7 @@ def test_norm_and_activation_are_the_variants_own_unless_asked_for():
     [
         ((1, 16, 24, 16, 1), 4, r"\(16, 24, 16\) must be multiples of 16"),
         ((1, 8, 16, 16, 1), 4, r"\(8, 16, 16\)"),
-        ((1, 16, 16, 16, 3), 4, "width 4 is no multiple of the 3 input"),
+        ((1, 16, 16, 16, 5), 4, "width 4 is below the 5 input"),
         ((16, 16, 16, 1), 4, r"\(16, 16, 16, 1\), not \(B, D, H, W, C\)"),
     ],
 )
@@ -115,10 +116,20 @@ def test_sizes_that_do_not_fit_are_refused(shape, width, message):
         jax.eval_shape(module.init, KEY, jax.ShapeDtypeStruct(shape, jnp.float32))
 
 
-def test_a_cascade_needs_a_width_for_four_channels():
+def test_a_cascade_needs_a_width_for_softmax_and_image():
     spec = jax.ShapeDtypeStruct((1, 16, 16, 16, 1), jnp.float32)
-    with pytest.raises(ValueError, match="width 6 is no multiple of the 4"):
-        jax.eval_shape(build(cascade=True, width=6).init, KEY, spec)
+    with pytest.raises(ValueError, match="width 3 is below the 4"):
+        jax.eval_shape(build(cascade=True, width=3).init, KEY, spec)
+
+
+def test_the_inputs_copies_fill_a_width_that_is_no_multiple():
+    """Channels a b c, width 8: a b c a b c a b is added, without a parameter for it."""
+    stage = InputStage(8, 1, "elu", "none", False, 0.0)
+    x = jax.random.normal(KEY, (1, 2, 2, 2, 3))
+    variables = jax.tree.map(jnp.zeros_like, stage.init(KEY, x, False))
+    y = stage.apply(variables, x, False)
+    places = jnp.array([0, 1, 2, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(y, jax.nn.elu(x[..., places]))
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,15 @@ def test_csv_leaves_cells_of_absent_stages_empty():
     assert float(row["phase2_kidney"]) == 0.968
 
 
-def test_writes_all_four_and_nothing_else(tmp_path, report):
+def test_writes_all_six_and_nothing_else(tmp_path, report):
     evaluation.write(tmp_path / "out", report)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "distribution.png",
         "scores.csv",
         "scores.json",
+        "tables.json",
         "tables.md",
+        "tables.tex",
     ]
     read = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert read == report.as_dict()

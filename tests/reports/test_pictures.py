@@ -148,3 +148,12 @@ def test_inputs_are_not_modified(tmp_path):
     case_picture(tmp_path / "p.png", ct, mask, mask)
     np.testing.assert_array_equal(ct.array, before[0])
     np.testing.assert_array_equal(mask, before[1])
+
+
+def test_a_cyst_has_its_own_contour_and_is_no_tumour(tmp_path, drawn):
+    ct, mask = case()
+    mask[mask == 2] = 3
+    case_picture(tmp_path / "p.png", ct, mask)
+    told = words(drawn[0])
+    assert "cyst" in told
+    assert "tumour" not in told

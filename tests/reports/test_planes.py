@@ -48,13 +48,13 @@ def test_the_truths_tumour_counts_where_the_prediction_has_none():
     ct, label = case()
     view = scene(ct, np.minimum(label, 1), label)
     assert view.cut == (30, 60, 40)
-    assert (view.predicted, view.true) == (1, 2)
+    assert (view.predicted, view.true) == ({1}, {1, 2})
 
 
 def test_nothing_found_shows_the_middle_of_everything():
     ct, mask = case()
     view = scene(ct, np.zeros_like(mask))
-    assert (view.predicted, view.true) == (0, 0)
+    assert (view.predicted, view.true) == (set(), set())
     assert view.cut == (30, 60, 65)
     # z is 180 mm and y 240 mm long; both are shown at 240 mm
     assert view.spans == ((-30, 210), (0, 240), (0, 260))
@@ -103,3 +103,12 @@ def test_a_mask_of_another_shape_is_refused():
     ct, mask = case()
     with pytest.raises(ValueError, match="grid"):
         scene(ct, mask[:-1])
+
+
+def test_a_cyst_is_not_taken_for_the_tumour():
+    ct, mask = case()
+    expected = scene(ct, mask).cut
+    mask[2:20, 40:80, 60:110] = 3  # much larger than the tumour
+    view = scene(ct, mask)
+    assert view.cut == expected
+    assert view.predicted == {1, 2, 3}

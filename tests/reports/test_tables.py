@@ -39,3 +39,22 @@ def test_nothing_is_a_dash():
 def test_a_short_row_is_refused(make):
     with pytest.raises(ValueError, match="2 columns"):
         make(["a", "b"], [["1"]])
+
+
+def test_latex_needs_no_package_and_escapes():
+    text = tables.latex(["A & B", "50 %"], [["x_1", "0.9\n(0.8 to 1.0)"]], "p < 0.05")
+    assert text == (
+        "\\begin{table}\n\\centering\n\\caption{p $<$ 0.05}\n"
+        "\\begin{tabular}{lr}\n\\hline\n"
+        "A \\& B & 50 \\% \\\\\n\\hline\n"
+        "x\\_1 & 0.9 (0.8 to 1.0) \\\\\n\\hline\n"
+        "\\end{tabular}\n\\end{table}\n"
+    )
+    with pytest.raises(ValueError, match="under 2 columns"):
+        tables.latex(["a", "b"], [["c"]])
+
+
+def test_small_words():
+    assert tables.span([-1.25, 3.0], 2) == "-1.25 to 3.00"
+    assert tables.span(None) == tables.NOTHING
+    assert (tables.p_value(0.0004), tables.p_value(0.25)) == ("< 0.001", "0.250")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vnet_jax.scores import bootstrap
-from vnet_jax.scores.bootstrap import mean_interval
+from vnet_jax.scores.bootstrap import mean_interval, ratio_interval
 
 
 def test_one_case_is_its_own_interval():
@@ -49,3 +49,14 @@ def test_what_has_no_mean_is_refused(values):
 def test_a_level_that_is_a_percentage_is_refused():
     with pytest.raises(ValueError, match="95"):
         mean_interval([0.1, 0.2], seed=0, level=95)
+
+
+def test_a_ratio_draws_cases_not_parts():
+    # Draws of 2 cases: (1/1 twice), (0/3 twice) or both, 1/4, with chances 1/4 1/4 1/2.
+    assert ratio_interval([1, 0], [1, 3], seed=0) == (0.25, 0.0, 1.0)
+    assert ratio_interval([1, 0], [1, 3], seed=0, level=0.4) == (0.25, 0.25, 0.25)
+
+
+def test_a_ratio_leaves_out_draws_without_any_whole():
+    assert ratio_interval([1, 0], [1, 0], seed=0) == (1.0, 1.0, 1.0)
+    assert ratio_interval([0, 0], [0, 0], seed=0) is None

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from vnet_jax.scores import dice
+from vnet_jax.scores.challenges import CHALLENGES
 
 
 def line(*values):
@@ -57,3 +58,23 @@ def test_agrees_with_the_challenges_formula_on_noise():
 def test_shapes_that_would_broadcast_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 4\) and \(4, 4\)"):
         dice.dice(np.ones((1, 4)), np.ones((4, 4)))
+
+
+def test_a_cyst_is_kidney_and_no_tumour():
+    truth, prediction = line(1, 1, 2, 2, 3, 3), line(1, 1, 2, 3, 3, 0)
+    scores = dice.kits19(prediction, truth)
+    assert scores["kidney"] == pytest.approx(10 / 11)
+    assert scores["tumour"] == pytest.approx(2 / 3)  # 1 and 2 voxels, 1 shared
+
+
+def test_kits23_has_three_regions():
+    truth, prediction = line(1, 1, 2, 2, 3, 3), line(1, 1, 2, 3, 3, 0)
+    scores = dice.of_regions(prediction, truth, CHALLENGES["kits23"])
+    assert scores == pytest.approx(
+        dict(
+            kidney_and_masses=10 / 11,
+            masses=6 / 7,  # 3 and 4 voxels, 3 shared
+            tumour=2 / 3,
+            mean=(10 / 11 + 6 / 7 + 2 / 3) / 3,
+        )
+    )

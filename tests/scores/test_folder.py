@@ -6,13 +6,10 @@ import pytest
 from vnet_jax.ct.geometry import Grid, Volume, from_canonical
 from vnet_jax.ct.nifti import write_mask
 from vnet_jax.errors import InputError
-from vnet_jax.scores.folder import (
-    aligned,
-    find_labels,
-    read_box,
-    score_folder,
-    summarise,
-)
+from vnet_jax.scores import folder
+from vnet_jax.scores.case import aligned, read_box
+from vnet_jax.scores.folder import compare, score_folder, summarise
+from vnet_jax.scores.labels import find_labels
 
 AFFINE = np.array([[0, 0, -2, 50], [0, -2, 0, 60], [-3, 0, 0, 70], [0, 0, 0, 1.0]])
 GRID = Grid((6, 8, 10), AFFINE)
@@ -173,6 +170,7 @@ def test_a_prediction_with_another_class_is_refused(tree):
     [
         "case_7/segmentation.nii.gz",
         "data/case_7/segmentation.nii",
+        "dataset/case_7/segmentation.nii.gz",
         "case_7.nii.gz",
         "labelsTr/case_7.nii.gz",
         "labelsTs/case_7.nii.gz",
@@ -197,3 +195,72 @@ def test_nothing_to_score_is_one_line(tree, tmp_path):
 
 def test_no_cases_have_no_means():
     assert summarise([], seed=0) == {}
+
+
+def test_the_delivered_masks_surface_lesions_and_volumes(tree):
+    moved = np.roll(truth(), 1, axis=0)  # by a slice of 3 mm
+    write(tree / "masks" / "case_00001.nii.gz", moved)
+    write(tree / "masks" / "case_00001_stage1.nii.gz", truth())
+    first, second = (report := score(tree)).cases
+    same = dict(surface_dice=1.0, hd95_mm=0.0, assd_mm=0.0)
+    assert first["surface"] == {"kidney": same, "tumour": same}
+    assert second["surface"]["kidney"]["hd95_mm"] == 3
+    assert 0 < second["surface"]["tumour"]["surface_dice"] < 1
+    summary = report.summary
+    assert summary["surface"]["kidney"]["hd95_mm"]["mean"] == 1.5
+    assert summary["volumes"]["tumour"]["absolute_ml"]["mean"] == 0
+    assert list(summary["volumes"]) == ["kidney", "tumour"]
+    # 0.096 ml is below the least tumour
+    assert first["lesions"] == {"true": [], "false": []}
+    assert summary["detection"]["all"]["sensitivity"] is None
+    assert "surface" not in score(tree, surfaces=False).cases[0]
+
+
+def test_undefined_distances_are_left_out_of_their_means(tree):
+    write(tree / "masks" / "case_00001.nii.gz", truth(tumour=False))
+    report = score(tree)
+    tumour = report.summary["surface"]["tumour"]
+    assert report.cases[1]["surface"]["tumour"]["hd95_mm"] is None
+    assert (tumour["hd95_mm"]["n"], tumour["surface_dice"]["n"]) == (1, 2)
+
+
+def test_kits23_reads_cysts_in_both(tree):
+    with_cyst = truth()
+    with_cyst[3, 4:6, 4:6] = 3
+    write(tree / "truth" / "case_00000" / "segmentation.nii.gz", with_cyst)
+    write(tree / "masks" / "case_00000.nii.gz", with_cyst)
+    report = score(tree, challenge="kits23")
+    assert report.failed == []
+    first, second = report.cases
+    assert list(first["phase2"])[:3] == ["kidney_and_masses", "masses", "tumour"]
+    assert set(first["phase2"].values()) == {1.0}
+    assert first["volumes_ml"]["masses"] == pytest.approx(0.012 * 12)
+    assert second["volumes_ml"]["true_masses"] == pytest.approx(0.012 * 8)
+    # KiTS19 counts a predicted cyst as kidney; in its labels there is none.
+    assert [case["id"] for case in score(tree).failed] == ["case_00000"]
+    classes = {0: 0, 1: 1, 2: 2, 3: 1}
+    assert score(tree, classes=classes).cases[0]["phase2"]["kidney_alone"] == 1
+
+
+def test_two_folders_case_by_case(tree):
+    other = tree / "other"
+    write(other / "case_00000.nii.gz", truth(tumour=False))
+    write(other / "case_00001.nii.gz", truth())
+    second = score_folder(other, tree / "truth")
+    found = compare(score(tree), second, "other", seed=0)
+    assert found["with"] == "other"
+    tumour = found["tests"]["dice tumour"]
+    assert tumour["difference"]["mean"] == 0.5
+    assert (tumour["higher"], tumour["equal"]) == (1, 1)
+    # without a predicted tumour case_00000 has no distance to compare
+    assert found["tests"]["hd95_mm tumour"]["n"] == 1
+    assert found["tests"]["volume_error_ml tumour"]["difference"]["mean"] < 0
+    second.cases = []
+    with pytest.raises(InputError, match="shares no scored case"):
+        compare(score(tree), second, "other", seed=0)
+
+
+def test_several_processes_give_the_same_report(tree, monkeypatch):
+    monkeypatch.setattr(folder, "CASES_A_WORKER", 1)
+    (tree / "masks" / "case_00001.nii.gz").write_bytes(b"no NIfTI")
+    assert score(tree, workers=2).as_dict() == score(tree).as_dict()

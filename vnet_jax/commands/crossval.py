@@ -24,7 +24,7 @@ from vnet_jax.commands import BAD_INPUT
 from vnet_jax.errors import InputError
 from vnet_jax.experiments import devices, folds, gather, jobs
 from vnet_jax.experiments.folds import Experiment, Phase
-from vnet_jax.reports import evaluation, tables
+from vnet_jax.reports import score_tables, tables
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -120,7 +120,8 @@ def _gather(experiment: Experiment, frozen: folds.Folds) -> int:
     )
     out = experiment.out
     if report.summary:
-        print(tables.markdown(*evaluation.means(report.summary)), end="")
+        means = score_tables.means(report.summary, report.challenge)
+        print(tables.markdown(*means), end="")
         print(tables.markdown(*gather.fold_table(report, frozen)), end="")
     for case in report.failed:
         print(f"vnet_jax: {case['reason']}", file=sys.stderr)

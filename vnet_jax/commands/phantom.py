@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from absl import flags
@@ -22,6 +23,12 @@ flags.DEFINE_string("out", None, "folder of the data set", required=True)
 flags.DEFINE_integer("n", 20, "cases; with --labels, the first so many maps", 1)
 flags.DEFINE_string("labels", "", "KiTS19 tree of segmentation.nii.gz to paint around")
 flags.DEFINE_string("spacing", "3,0.78162497,0.78162497", "z,y,x in mm")
+flags.DEFINE_enum(
+    "cysts",
+    "kidney",
+    ["kidney", "own"],
+    "label of cysts: 1 as in KiTS19, 3 as in KiTS23",
+)
 flags.DEFINE_integer("seed", 0, "of the data set", 0)
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each up to 1 GB", 1)
 
@@ -33,6 +40,8 @@ def main(argv: list[str]) -> int:
         recipes = phantom_files.painted_recipes(FLAGS.labels, FLAGS.n, FLAGS.seed)
     else:
         recipes = phantom_files.drawn_recipes(FLAGS.n, FLAGS.seed, _spacing())
+    if FLAGS.cysts == "own":
+        recipes = [replace(recipe, cyst_value=3) for recipe in recipes]
     written, refused = phantom_files.write_cases(FLAGS.out, recipes, FLAGS.workers)
     for error in refused:
         print(f"refused: {error}", file=sys.stderr)

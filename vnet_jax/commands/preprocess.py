@@ -65,20 +65,23 @@ def _grids() -> tuple[list[GridSpec], tuple[int, ...]]:
         return [GridSpec(spacing, factors, _label_pairs(FLAGS.labels))], PAPER_ROI
     if not FLAGS.config:
         return list(PAPER_GRIDS), PAPER_ROI
-    configs = [_read_config(Path(path)) for path in FLAGS.config]
+    configs = [_read_config(path) for path in FLAGS.config]
     grids = (config.data for config in configs)
     specs = [GridSpec(g.spacing_mm, g.downsample, g.labels) for g in grids]
     regions = [tuple(c.sample.shape) for c in configs if c.phase == 2]
     return list(dict.fromkeys(specs)), (regions or [PAPER_ROI])[0]
 
 
-def _read_config(path: Path) -> ml_collections.ConfigDict:
+def _read_config(given: str) -> ml_collections.ConfigDict:
+    """The config of a file, or of `file.py:argument`."""
+    name, _, argument = given.partition(".py:")
+    path = Path(f"{name}.py" if argument else given)
     if not path.is_file():
         raise InputError(path, "no such config file", "see configs/")
     names = runpy.run_path(str(path))
     if "get_config" not in names:
         raise InputError(path, "has no get_config()", "see configs/phase1.py")
-    return names["get_config"]()
+    return names["get_config"](*[argument] if argument else [])
 
 
 def _numbers(flag: str, kind: type) -> tuple:

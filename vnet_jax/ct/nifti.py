@@ -23,6 +23,7 @@ __all__ = [
     "ct_from",
     "is_nifti_name",
     "read_ct",
+    "read_grid",
     "read_labels",
     "stem",
     "write_image",
@@ -78,6 +79,15 @@ def read_labels(path: str | PathLike, allowed: Sequence[int] | None = None) -> S
         stored = _rounded(stored * head.slope + head.intercept)
     array = checks.as_labels(stored, allowed, path)
     return Scan(Volume(array, head.grid), Path(path), sha256, tuple(warnings))
+
+
+def read_grid(path: str | PathLike) -> Grid:
+    """The place of a volume from its header alone; its voxels are not read.
+
+    Raises:
+        InputError: no NIfTI, or a header that is not to be trusted.
+    """
+    return header.parse(stream.read_head(path), path).grid
 
 
 def ct_from(image) -> Scan:

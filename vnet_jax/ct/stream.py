@@ -7,6 +7,7 @@ are compared, and the first bytes, the header, decide how many may follow.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from os import PathLike
@@ -56,16 +57,32 @@ def read_bounded(
         InputError: no such file, empty, truncated, damaged, shorter than promised, or a
             gz that unfolds to more.
     """
+    with _told(path), open(path, "rb") as file:
+        stream = _Hashed(file)
+        pieces, zipped = _pieces(path, stream)
+        whole = _gather(path, pieces, promised, zipped)
+        return whole, zipped, stream.sha256.hexdigest()
+
+
+def read_head(path: str | PathLike) -> bytes:
+    """The first (up to 540) bytes, inflated; what follows is neither read nor checked.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        InputError: no such file, an empty one, or a gz that is damaged so early.
+    """
+    with _told(path), open(path, "rb") as file:
+        pieces, _ = _pieces(path, _Hashed(file))
+        return _first_bytes(pieces)[:HEAD]
+
+
+@contextlib.contextmanager
+def _told(path: str | PathLike) -> Iterator[None]:
+    """What goes wrong while a file is read, as one line."""
     try:
-        with open(path, "rb") as file:
-            stream = _Hashed(file)
-            first = stream.read()
-            if not first:
-                raise InputError(path, "the file is empty", FETCH_AGAIN)
-            zipped = first.startswith(GZ_MAGIC)
-            pieces = (_inflate if zipped else _plain)(first, stream)
-            whole = _gather(path, pieces, promised, zipped)
-            return whole, zipped, stream.sha256.hexdigest()
+        yield
     except InputError:
         raise
     except EOFError:
@@ -78,13 +95,28 @@ def read_bounded(
         raise InputError(path, wrong, "check the path and the permissions") from None
 
 
-def _gather(path, pieces: Iterator[bytes], promised, zipped: bool) -> np.ndarray:
-    """All pieces in one buffer of the size that the first of them promise."""
+def _pieces(path, stream: _Hashed) -> tuple[Iterator[bytes], bool]:
+    """A file's inflated pieces, and whether it is gzipped."""
+    first = stream.read()
+    if not first:
+        raise InputError(path, "the file is empty", FETCH_AGAIN)
+    zipped = first.startswith(GZ_MAGIC)
+    return (_inflate if zipped else _plain)(first, stream), zipped
+
+
+def _first_bytes(pieces: Iterator[bytes]) -> bytes:
+    """Pieces until they hold a header."""
     head = b""
     for piece in pieces:
         head += piece
         if len(head) >= HEAD:
             break
+    return head
+
+
+def _gather(path, pieces: Iterator[bytes], promised, zipped: bool) -> np.ndarray:
+    """All pieces in one buffer of the size that the first of them promise."""
+    head = _first_bytes(pieces)
     size = promised(head[:HEAD])
     # Pages are only taken once written: a short file costs no memory.
     whole = np.empty(size, np.uint8)

@@ -17,6 +17,7 @@ from pathlib import Path
 from vnet_jax.data.cached_case import CachedCase, open_cached, stamp, write_cached
 from vnet_jax.data.cases import Case
 from vnet_jax.data.files import remove_abandoned
+from vnet_jax.data.label_names import check_labels
 from vnet_jax.data.prepare import GridSpec, prepare, read_source, source_files
 from vnet_jax.data.processes import results
 from vnet_jax.data.progress import Progress
@@ -69,7 +70,8 @@ def build_cache(
         was refused and is left out.
 
     Raises:
-        InputError: the cache cannot be written, or a worker died.
+        InputError: the cache cannot be written, a worker died, or the data set's own
+            names of its labels contradict the spec's classes.
     """
     cached, refused = build_caches(cases, folder, [spec], workers, progress)
     return cached[0], refused
@@ -89,6 +91,7 @@ def build_caches(
         that is refused is in none of the lists.
     """
     folder = Path(folder)
+    _check_names(cases, specs)
     for spec in specs:
         remove_abandoned(folder / spec.name)
     missing, opened = _look(cases, folder, specs)
@@ -105,6 +108,15 @@ def build_caches(
     kept = [opened[case.id] for case in cases if case.id in opened]
     columns = [[row[i] for row in kept] for i in range(len(specs))]
     return columns, [refused[case.id] for case in cases if case.id in refused]
+
+
+def _check_names(cases: Sequence[Case], specs: Sequence[GridSpec]) -> None:
+    """Refuses specs that do not fit what the data set calls its labels."""
+    named = next((case for case in cases if case.labels is not None), None)
+    if named is not None:
+        path = named.image.parent.parent / "dataset.json"
+        for spec in specs:
+            check_labels(named.labels, spec.labels, path)
 
 
 def _look(cases, folder, specs) -> tuple[list[Case], dict[str, list[CachedCase]]]:

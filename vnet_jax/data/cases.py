@@ -1,8 +1,9 @@
 """Which CTs lie in a folder, and which label belongs to which.
 
-Three layouts: the KiTS19 tree (`case_00000/imaging.nii.gz`, `segmentation.nii.gz`),
-nnU-Net's raw folder (`imagesTr/x_0000.nii.gz`, `labelsTr/x.nii.gz`, `dataset.json`),
-and for inference also one NIfTI file or a folder of them.
+Three layouts: the KiTS19 tree (`case_00000/imaging.nii.gz`, `segmentation.nii.gz`), in
+which KiTS23 comes, too; nnU-Net's raw folder (`imagesTr/x_0000.nii.gz`,
+`labelsTr/x.nii.gz`, `dataset.json`); and for inference also one NIfTI file or a folder
+of them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from vnet_jax.errors import InputError
 
 #: Said where a data set is missing.
 WHERE_FROM = (
-    "KiTS19 comes from https://github.com/neheller/kits19; "
+    "KiTS19 comes from https://github.com/neheller/kits19, KiTS23 from "
+    "https://github.com/neheller/kits23; "
     "bin/phantom.py makes a synthetic set"
 )
 ENDINGS = (".nii.gz", ".nii")
@@ -49,7 +51,8 @@ def find_cases(root: str | Path, option: str = "--config.data.root") -> list[Cas
     """Finds the cases of a data set, KiTS19's tree or nnU-Net's raw folder.
 
     Args:
-        root: the folder; for a clone of KiTS19's repository, it or its `data`.
+        root: the folder; for a clone of KiTS19's repository, it or its `data`, of
+            KiTS23's, it or its `dataset`.
         option: the flag that names the folder, for the message when it is missing.
 
     Returns:
@@ -65,7 +68,8 @@ def find_cases(root: str | Path, option: str = "--config.data.root") -> list[Cas
     if is_nnunet(root):
         cases = _nnunet_cases(root)
     else:
-        cases = _kits_cases(root) or _kits_cases(root / "data")
+        trees = (root, root / "data", root / "dataset")
+        cases = next((tree for tree in map(_kits_cases, trees) if tree), [])
     if not cases:
         raise InputError(
             root,

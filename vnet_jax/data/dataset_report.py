@@ -50,9 +50,7 @@ def gather(
         "boxes": _boxes(with_foreground, roi_vox),
         "volumes_ml": {c.id: _volumes_ml(c) for c in labelled},
         "no_foreground": [c.id for c in labelled if not c.header["foreground_box"]],
-        "no_tumour": [
-            c.id for c in with_foreground if not sum(c.header["voxels"][TUMOUR:])
-        ],
+        "no_tumour": [c.id for c in with_foreground if not _volumes_ml(c)["tumour"]],
         "cut_by_picture": [c.id for c in labelled if c.header["cut_by_picture"]],
         "refused": [
             {"path": str(error.path), "wrong": error.wrong, "remedy": error.remedy}
@@ -123,7 +121,9 @@ def _box_vox(cached: CachedCase) -> list[int]:
 
 
 def _volumes_ml(cached: CachedCase) -> dict[str, float]:
-    """Of the kidneys without their tumours, and of the tumours."""
-    voxels = cached.header["voxels"]
-    counts = {"kidney": sum(voxels[KIDNEY:TUMOUR]), "tumour": sum(voxels[TUMOUR:])}
-    return {name: round(n * cached.grid.voxel_ml, 3) for name, n in counts.items()}
+    """Of the kidneys without their masses, and of the tumours; cysts are neither."""
+    counts = dict(enumerate(cached.header["voxels"]))  # fewer than 3 without tumours
+    return {
+        name: round(counts.get(kind, 0) * cached.grid.voxel_ml, 3)
+        for name, kind in (("kidney", KIDNEY), ("tumour", TUMOUR))
+    }

@@ -11,6 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vnet_jax.ct.geometry import from_canonical, to_canonical
 from vnet_jax.ct.nifti import read_labels, write_image, write_mask
 from vnet_jax.data.files import PART, write_json
@@ -21,6 +23,7 @@ from vnet_jax.errors import InputError
 
 #: Goes up when the same seed would give other voxels: older cases are drawn anew.
 VERSION = 2
+KIDNEY = 1
 FILES = ("imaging.nii.gz", "segmentation.nii.gz", "cysts.nii.gz", "case.json")
 
 
@@ -34,6 +37,7 @@ class Recipe:
         spacing_mm: (z, y, x), or None with a label map, which has its own.
         labels_sha256: of the file of the label map to paint around, or "".
         labels: that file.
+        cyst_value: of cysts in the label map: 1, kidney, as in KiTS19; 3 as in KiTS23.
     """
 
     id: str
@@ -41,15 +45,18 @@ class Recipe:
     spacing_mm: tuple[float, float, float] | None = None
     labels_sha256: str = ""
     labels: Path | None = None
+    cyst_value: int = KIDNEY
 
     def facts(self) -> dict:
         """What the voxels follow from, for JSON."""
-        return {
+        facts = {
             "version": VERSION,
             "seed": list(self.seed),
             "spacing_mm": self.spacing_mm and list(self.spacing_mm),
             "labels_sha256": self.labels_sha256,
         }
+        own = {} if self.cyst_value == KIDNEY else {"cyst_value": self.cyst_value}
+        return facts | own
 
 
 def drawn_recipes(count: int, seed: int, spacing_mm: Sequence[float]) -> list[Recipe]:
@@ -142,6 +149,7 @@ def write_case(out: Path, recipe: Recipe) -> None:
         OSError: the folder cannot be written.
     """
     ct, labels, cysts, grid, record = _draw(recipe)
+    labels = np.where(cysts > 0, np.uint8(recipe.cyst_value), labels)
     part = out / f".{recipe.id}{PART}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()

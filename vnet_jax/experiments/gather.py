@@ -18,7 +18,8 @@ from vnet_jax.reports import evaluation, tables
 from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.scores import audit
-from vnet_jax.scores.folder import Report, find_labels, score_folder, summarise
+from vnet_jax.scores.folder import Report, score_folder, summarise
+from vnet_jax.scores.labels import find_labels
 
 
 @dataclass(frozen=True)

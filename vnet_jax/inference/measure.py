@@ -15,6 +15,8 @@ APART_MM = 60.0
 #: A single component with at least this share of itself on either side of the midline
 #: is a horseshoe kidney, cut at the midline.
 FUSED_SHARE = 0.2
+#: The class of cysts, where a network tells them from the kidney.
+CYST = 3
 #: Denser than fat and lung: the body without the air around and in it.
 BODY_HU = -200.0
 #: Tumours listed one by one. No patient has as many; a network with random weights
@@ -141,6 +143,8 @@ def volumes_ml(
     Returns:
         {"kidney_left", "kidney_right", "kidney_left_with_tumour",
         "kidney_right_with_tumour", "tumour"}: ml; None for a kidney that is not there.
+        "with_tumour" is with cysts, too, where they are a class of their own, and then
+        "cyst" is told beside them.
     """
     part = mask[kidneys.box]
     out = {}
@@ -151,6 +155,8 @@ def volumes_ml(
         out[f"kidney_{name}"] = float(tissue) if there else None
         out[f"kidney_{name}_with_tumour"] = float(whole) if there else None
     out["tumour"] = float(np.count_nonzero(part == TUMOUR) * grid.voxel_ml)
+    if cysts := np.count_nonzero(part == CYST):
+        out["cyst"] = float(cysts * grid.voxel_ml)
     return out
 
 

@@ -54,7 +54,7 @@ def build(
         cascade: two V-Nets (phase 2), else one (phase 1).
         variant: "monai", "caffe" or "diagram".
         width: channels at full resolution; the paper's is 16.
-        classes: background, kidney, tumour.
+        classes: background, kidney, tumour and, with four, cyst.
         activation: "variant", "elu" or "prelu".
         norm: "variant", "batch" (statistics of the batch over all devices),
             "batch_per_device", "group" or "none".

@@ -53,8 +53,7 @@ class Cascade(nn.Module):
             Two arrays (B, D, H, W, classes) float32; the second is the result.
 
         Raises:
-            ValueError: a size is no multiple of 16, or the width no multiple of C or of
-                classes + C.
+            ValueError: a size is no multiple of 16, or the width is below classes + C.
         """
         logits1, maps = self._vnet("stage1").features(x, train, index)
         softmax = nn.softmax(logits1)  # (B, D, H, W, classes) float32

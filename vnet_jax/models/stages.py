@@ -67,7 +67,8 @@ class InputStage(_Stage):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, D, H, W, C) -> (B, D, H, W, features)."""
         # tile: channels a b c d a b c d ..., as MONAI; repeat would be a a ... b b ...
-        copies = jnp.tile(x, self.features // x.shape[-1])
+        # Where the width is no multiple, the last copy is cut: a b c a b c ... a.
+        copies = jnp.tile(x, -(-self.features // x.shape[-1]))[..., : self.features]
         y = self.conv(x, train, "0", active=False)
         return activate(self.activation, y + copies, "act_sum")
 

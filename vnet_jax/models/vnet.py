@@ -92,7 +92,7 @@ class VNet(nn.Module):
 
     Attributes:
         variant: "monai", "caffe" or "diagram": see `VARIANTS`.
-        width: channels at full resolution, a multiple of the input's channels.
+        width: channels at full resolution, at least the input's channels.
         classes: channels of the logits.
         activation: "elu", "prelu", or "variant" for the variant's own.
         norm: "batch", "group", "none", or "variant" for the variant's own.
@@ -133,7 +133,7 @@ class VNet(nn.Module):
             A tuple of one: (B, D, H, W, classes) float32.
 
         Raises:
-            ValueError: a size is no multiple of 16, or the width no multiple of C.
+            ValueError: a size is no multiple of 16, or the width is below C.
         """
         return (self.features(x, train, index)[0],)
 
@@ -224,8 +224,8 @@ def _check_input(x: jax.Array, width: int) -> None:
             f"spatial sizes {x.shape[1:4]} must be multiples of 16: each of the four "
             "levels below halves them"
         )
-    if width % x.shape[-1]:
+    if width < x.shape[-1]:
         raise ValueError(
-            f"width {width} is no multiple of the {x.shape[-1]} input channels, which "
-            "are copied side by side to fill it"
+            f"width {width} is below the {x.shape[-1]} input channels, whose copies "
+            "side by side fill it"
         )

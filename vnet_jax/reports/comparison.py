@@ -9,7 +9,7 @@ from pathlib import Path
 from vnet_jax.ct.nifti import read_ct, read_labels
 from vnet_jax.data.cases import Case
 from vnet_jax.reports.pictures import case_picture
-from vnet_jax.scores.folder import aligned
+from vnet_jax.scores.case import aligned
 
 
 def draw(
@@ -70,7 +70,7 @@ def draw_case(
         InputError: a file that cannot be read, or masks on another grid than the CT.
     """
     ct, label = read_ct(case.image).volume, read_labels(case.label).volume
-    mask = read_labels(mask_path, (0, 1, 2)).volume
+    mask = read_labels(mask_path, (0, 1, 2, 3)).volume
     image, mask = aligned(ct, mask, case.image, mask_path)
     image, label = aligned(image, label, case.image, case.label)
     case_picture(

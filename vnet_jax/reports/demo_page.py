@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 
 from vnet_jax.data.progress import duration
-from vnet_jax.reports import evaluation, pages, tables
+from vnet_jax.reports import pages, score_tables, tables
 
 NOTICE = (
     "These models were trained on synthetic CTs alone and have never seen a patient. "
@@ -100,8 +100,8 @@ def _headline(summary: Mapping) -> str:
 
 def _scores(summary: Mapping, cases: Sequence[Mapping], distribution) -> str:
     parts = [
-        tables.as_html(*evaluation.means(summary), "Means over the held-out cases"),
-        pages.paragraph(" ".join(evaluation.NOTES.split())),
+        tables.as_html(*score_tables.means(summary), "Means over the held-out cases"),
+        pages.paragraph(score_tables.notes("kits19")),
     ]
     if distribution is not None:
         alt = "Dice of each held-out case for kidney and tumour, stage by stage"

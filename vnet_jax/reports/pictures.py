@@ -21,6 +21,7 @@ PAPER, INK, MUTED, AMBER = "#0d1117", "#f0f3f6", "#8b949e", "#f2b84b"
 CLASSES = {
     1: ("kidney", "#2fd6a3", "#d6fff2"),
     2: ("tumour", "#ff5d73", "#ffe1e4"),
+    3: ("cyst", "#5aa9ff", "#dcebff"),
 }
 
 WIDTH_PX, DPI = 1500, 100
@@ -55,7 +56,7 @@ def case_picture(
     Args:
         path: the PNG.
         ct: (D, H, W) HU, any axis order and spacing.
-        mask: (D, H, W) the prediction on the CT's grid, classes 0, 1, 2; contours in
+        mask: (D, H, W) the prediction on the CT's grid, classes 0 to 3; contours in
             solid colours. Where it is empty the picture says "no kidney found".
         label: (D, H, W) the truth on the same grid, or None; dashed contours.
         title: the case's name.
@@ -81,7 +82,7 @@ def case_picture(
         _panel(_axes_at(fig, left, size), case, axis)
         left += size[0] + GAP_PX
     _scale_bar(fig.axes[0])
-    _header(fig, case.predicted > 0, title, subtitle, notice)
+    _header(fig, bool(case.predicted), title, subtitle, notice)
     _footer(fig, case)
     canvas.save(fig, path, DPI)
 
@@ -141,16 +142,21 @@ def _visible(case: Scene, down: int, right: int):
 def _contours(axes: Axes, case: Scene, axis: int, part, edges) -> None:
     """The prediction filled faintly and drawn solid; the truth dashed above it."""
     for number, (_, colour, truth) in CLASSES.items():
-        seen = _plane(case.mask, case, axis)[part] >= number
+        seen = _inside(_plane(case.mask, case, axis)[part], number)
         if seen.any():
             x, y, field = _field(seen, edges)
             axes.contourf(x, y, field, levels=(0.5, 2), colors=[colour], alpha=0.1)
             axes.contour(x, y, field, levels=(0.5,), colors=[colour], linewidths=1.7)
         if case.label is not None:
-            true = _plane(case.label, case, axis)[part] >= number
+            true = _inside(_plane(case.label, case, axis)[part], number)
             if true.any():
                 style = {"linewidths": 1.2, "linestyles": [(0, (3.5, 2.5))]}
                 axes.contour(*_field(true, edges), (0.5,), colors=[truth], **style)
+
+
+def _inside(classes: np.ndarray, number: int) -> np.ndarray:
+    """A class's outline; the kidney's runs around its tumours and cysts."""
+    return classes > 0 if number == 1 else classes == number
 
 
 def _field(inside: np.ndarray, edges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -254,9 +260,9 @@ def _legend(case: Scene) -> list[Line2D]:
     """One line for each class that the case holds anywhere."""
     handles = []
     for number, (name, colour, truth) in CLASSES.items():
-        if case.predicted >= number:
+        if number in case.predicted:
             handles.append(Line2D([], [], color=colour, lw=2.2, label=name))
-        if case.true >= number:
+        if number in case.true:
             line = Line2D([], [], color=truth, lw=1.5, ls=(0, (3.5, 2.5)))
             line.set_label(f"{name}, truth")
             handles.append(line)

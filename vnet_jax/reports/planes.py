@@ -13,6 +13,7 @@ import numpy as np
 
 from vnet_jax.ct.geometry import Grid, Volume, bounding_box, to_canonical
 
+TUMOUR = 2
 MARGIN_MM = 30.0  # shown around the kidneys: enough to see the spine and the flank
 LEAST_MM = 160.0  # never closer than this, so that a small finding keeps its context
 
@@ -31,8 +32,8 @@ class Scene:
         cut: (z, y, x) index of the axial, coronal and sagittal plane.
         spans: for each axis (from, to), mm from the outer face of voxel 0; may reach
             beyond the volume. Those of z and y are equally long.
-        predicted: highest class in the mask; 0 means that nothing was found.
-        true: highest class in the label; 0 without one.
+        predicted: the classes in the mask but background; none where nothing was found.
+        true: the classes in the label; none without one.
     """
 
     ct: np.ndarray
@@ -41,8 +42,8 @@ class Scene:
     grid: Grid
     cut: tuple[int, int, int]
     spans: tuple[Span, Span, Span]
-    predicted: int
-    true: int
+    predicted: frozenset[int]
+    true: frozenset[int]
 
 
 def scene(
@@ -55,7 +56,7 @@ def scene(
 
     Args:
         ct: HU, any axis order.
-        mask: predicted classes 0, 1, 2 on the CT's grid.
+        mask: predicted classes 0 to 3 on the CT's grid.
         label: true classes on the CT's grid; what either of the two shows counts.
         look_at: non-zero inside a part of mask or label; the planes are the largest
             sections of that part instead.
@@ -74,7 +75,7 @@ def scene(
         part = to_canonical(Volume(look_at, ct.grid)).array
         shown = [_part(part, start, stop)]
     sections = _largest_sections(shown) if found else [n // 2 for n in stop]
-    highest = [int(part.max(initial=0)) for part in parts]
+    classes = [frozenset(np.unique(part).tolist()) - {0} for part in parts]
     return Scene(
         ct=image.array,
         mask=views[0],
@@ -82,8 +83,8 @@ def scene(
         grid=image.grid,
         cut=tuple(int(s + i) for s, i in zip(start, sections, strict=True)),
         spans=_spans(start, stop, image.grid, MARGIN_MM if found else 0.0),
-        predicted=highest[0],
-        true=0 if label is None else highest[1],
+        predicted=classes[0],
+        true=frozenset() if label is None else classes[1],
     )
 
 
@@ -99,8 +100,8 @@ def _part(array: np.ndarray, start, stop) -> np.ndarray:
 
 def _largest_sections(parts: list[np.ndarray]) -> list[int]:
     """Index along each axis where the tumour, else the kidney, has most voxels."""
-    classes = np.maximum.reduce(parts)
-    target = classes > 1 if classes.max() > 1 else classes > 0
+    tumour = np.logical_or.reduce([part == TUMOUR for part in parts])
+    target = tumour if tumour.any() else np.logical_or.reduce([p > 0 for p in parts])
     areas = (target.sum(axis=others) for others in ((1, 2), (0, 2), (0, 1)))
     return [int(np.argmax(area)) for area in areas]
 

@@ -1,4 +1,4 @@
-"""Rows of text as a table, in Markdown and in HTML."""
+"""Rows of text as a table, in Markdown, in HTML and in LaTeX."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from collections.abc import Sequence
 
 #: What stands where there is no number.
 NOTHING = "-"
+#: Signs that mean something else to LaTeX.
+LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"$|$",
+    "\n": " ",
+}
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -28,6 +38,18 @@ def interval(summary: dict | None, digits: int = 3) -> str:
         return NOTHING
     mean, low, high = (number(summary[k], digits) for k in ("mean", "low", "high"))
     return f"{mean}\n({low} to {high})"
+
+
+def span(ends: Sequence[float] | None, digits: int = 3) -> str:
+    """Two ends as "-1.2 to 3.4"; a dash for None."""
+    if ends is None:
+        return NOTHING
+    return " to ".join(number(end, digits) for end in ends)
+
+
+def p_value(p: float) -> str:
+    """A p value with three digits after the point, as "< 0.001" where they are 0."""
+    return "< 0.001" if p < 0.001 else number(p)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -74,6 +96,31 @@ def as_html(
     )
 
 
+def latex(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
+) -> str:
+    """A LaTeX table that needs no package: the first column left, the others right.
+
+    Args:
+        header: (c,) column names.
+        rows: (r, c) cells; a line break in a cell becomes a space.
+        caption: stands above the table.
+
+    Raises:
+        ValueError: when a row has not as many cells as the header.
+    """
+    _check(header, rows)
+    lines = [" & ".join(_latex_escaped(c) for c in row) for row in (header, *rows)]
+    body = "".join(f"{line} \\\\\n" for line in lines[1:])
+    above = f"\\caption{{{_latex_escaped(caption)}}}\n" if caption else ""
+    return (
+        f"\\begin{{table}}\n\\centering\n{above}"
+        f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}\n\\hline\n"
+        f"{lines[0]} \\\\\n\\hline\n{body}\\hline\n"
+        "\\end{tabular}\n\\end{table}\n"
+    )
+
+
 def _check(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         if len(row) != len(header):
@@ -82,6 +129,10 @@ def _check(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def _latex_escaped(cell: str) -> str:
+    return "".join(LATEX.get(sign, sign) for sign in cell)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

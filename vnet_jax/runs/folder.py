@@ -59,7 +59,7 @@ YOUNGER = {
     "data.extra": [],
 }
 
-CLASS_NAMES = ("background", "kidney", "tumour")
+CLASS_NAMES = ("background", "kidney", "tumour", "cyst")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from vnet_jax.ct.geometry import Grid, bounding_box
+from vnet_jax.ct.geometry import Grid, Volume, bounding_box
 from vnet_jax.ct.nifti import read_labels
 from vnet_jax.scores import dice
-from vnet_jax.scores.folder import aligned, as_classes
+from vnet_jax.scores.case import aligned
+from vnet_jax.scores.challenges import CHALLENGES, classed
 
 CLASSES = ("background", "kidney", "tumour")
 #: Organ -> the lowest class that counts; KiTS19 takes the tumour as part of the kidney.
@@ -31,7 +32,7 @@ def audit_case(
         name: the case.
         prediction: its mask; 1 kidney, 2 tumour.
         truth: its label map.
-        classes: value in the label map -> class.
+        classes: value in the label map -> class; a cyst counts as kidney.
 
     Returns:
         {"id", ...} of `compare`.
@@ -39,10 +40,16 @@ def audit_case(
     Raises:
         InputError: a file that cannot be read, or two grids.
     """
-    label = as_classes(read_labels(truth, sorted(classes)).volume, classes)
-    mask = read_labels(prediction, (0, 1, 2)).volume
+    kits19 = CHALLENGES["kits19"].predictions
+    mask = _read(prediction, kits19)
+    label = _read(truth, {value: kits19[kind] for value, kind in classes.items()})
     mask, label = aligned(mask, label, prediction, truth)
     return {"id": name, **compare(mask.array, label.array, label.grid)}
+
+
+def _read(path: Path, classes: Mapping[int, int]) -> Volume:
+    volume = read_labels(path, sorted(classes)).volume
+    return Volume(classed(volume.array, classes), volume.grid)
 
 
 def compare(mask: np.ndarray, label: np.ndarray, grid: Grid) -> dict:

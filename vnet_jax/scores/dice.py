@@ -1,8 +1,10 @@
-"""The Dice coefficient, and which voxels KiTS19 compares with it."""
+"""The Dice coefficient, and which voxels the KiTS challenges compare with it."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from vnet_jax.scores.challenges import CHALLENGES, KIDNEY, Challenge, region
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -30,31 +32,47 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return 2.0 * np.count_nonzero(a & b) / total
 
 
-def kits19(prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Scores one case as the KiTS19 challenge does.
+def of_regions(
+    prediction: np.ndarray, label: np.ndarray, challenge: Challenge
+) -> dict[str, float]:
+    """Scores one case as a KiTS challenge does.
 
-    "Kidney" is everything that is not background, tumour included, so a tumour taken
-    for kidney costs nothing there; "tumour" is class 2 alone. The challenge ranks by
-    the mean of the two. Its own script gives NaN where both masks are empty; here that
-    is 1 (the rule of KiTS21 and KiTS23), so that no mean over cases becomes NaN.
+    KiTS19's "kidney" is everything that is not background, tumour included, so a tumour
+    taken for kidney costs nothing there; KiTS21 and KiTS23 add the masses, tumours with
+    cysts, as a third region. Each ranks by the mean of its regions. KiTS19's own script
+    gives NaN where both masks are empty; here that is 1 (the rule of KiTS21 and
+    KiTS23), so that no mean over cases becomes NaN.
 
     Args:
-        prediction: (D, H, W) classes 0 background, 1 kidney, 2 tumour.
+        prediction: (D, H, W) classes 0 background, 1 kidney, 2 tumour, 3 cyst.
         label: (D, H, W) the truth, on the same grid.
+        challenge: whose regions.
 
     Returns:
-        {"kidney": Dice of > 0, "tumour": Dice of > 1, "mean": of the two}.
+        A Dice a region, and "mean", theirs.
     """
-    kidney = dice(prediction > 0, label > 0)
-    tumour = dice(prediction > 1, label > 1)
-    return {"kidney": kidney, "tumour": tumour, "mean": (kidney + tumour) / 2}
+    scores = {
+        name: dice(region(prediction, joined), region(label, joined))
+        for name, joined in challenge.regions.items()
+    }
+    return scores | {"mean": sum(scores.values()) / len(scores)}
+
+
+def kits19(prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """`of_regions` of KiTS19: {"kidney", "tumour", "mean"}; a cyst counts as kidney.
+
+    Args:
+        prediction: (D, H, W) classes 0 background, 1 kidney, 2 tumour, 3 cyst.
+        label: (D, H, W) the truth, on the same grid.
+    """
+    return of_regions(prediction, label, CHALLENGES["kits19"])
 
 
 def kidney_alone(prediction: np.ndarray, label: np.ndarray) -> float:
     """Dice of healthy kidney: class 1 against class 1; a mistaken tumour costs here.
 
     Args:
-        prediction: (D, H, W) classes 0 background, 1 kidney, 2 tumour.
+        prediction: (D, H, W) classes 0 background, 1 kidney, 2 tumour, 3 cyst.
         label: (D, H, W) the truth, on the same grid.
     """
-    return dice(prediction == 1, label == 1)
+    return dice(prediction == KIDNEY, label == KIDNEY)
