@@ -77,10 +77,12 @@ class Greedy:
         self, fixed, moving, out, folder, *, step: str, order: str, outside: float
     ) -> Usage:
         """See `engines.Engine`."""
-        how = ("-ri", INTERPOLATION[order], "-rb", outside, "-rm", moving, out)
+        how = ("-ri", INTERPOLATION[order], "-rb", outside)
+        # -rt: it would cut HU to whole numbers where the input has them.
+        files = ("-rt", "float", "-rm", moving, out)
         # What is named last is applied first to a point of the fixed image.
         chain = (AFFINE,) if step == "affine" else (WARP, AFFINE)
-        return self._run(folder, "-rf", fixed, *how, "-r", *chain)
+        return self._run(folder, "-rf", fixed, *how, *files, "-r", *chain)
 
     def positions(self, fixed: Path, folder: Path) -> np.ndarray:
         """See `engines.Engine`.

@@ -12,9 +12,8 @@ SLICES = 16  # worked on at a time
 def voxel_mm(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
     """(D, H, W, 3) float32 mm: where the voxels of a grid are."""
     index = np.stack(np.indices(tuple(shape), np.float32), axis=-1)
-    return index @ affine[:3, :3].T.astype(np.float32) + affine[:3, 3].astype(
-        np.float32
-    )
+    affine = affine.astype(np.float32)
+    return index @ affine[:3, :3].T + affine[:3, 3]
 
 
 def determinant(positions: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
