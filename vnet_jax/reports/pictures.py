@@ -79,7 +79,7 @@ def case_picture(
     left = float(GAP_PX)
     for axis, length_mm in ((0, width_mm), (1, width_mm), (2, height_mm)):
         size = (length_mm * scale, height_mm * scale)
-        _panel(_axes_at(fig, left, size), case, axis)
+        panel(_axes_at(fig, left, size), case, axis)
         left += size[0] + GAP_PX
     _scale_bar(fig.axes[0])
     _header(fig, bool(case.predicted), title, subtitle, notice)
@@ -97,7 +97,8 @@ def _axes_at(fig: Figure, left_px: float, size_px: tuple[float, float]) -> Axes:
     return axes
 
 
-def _panel(axes: Axes, case: Scene, axis: int) -> None:
+def panel(axes: Axes, case: Scene, axis: int) -> None:
+    """One plane of a case: the CT, the contours, the directions."""
     _, _, down, right, _ = PLANES[axis]
     part, edges = _visible(case, down, right)
     low, high = LEVEL_HU - WIDTH_HU / 2, LEVEL_HU + WIDTH_HU / 2
