@@ -178,7 +178,7 @@ def check(
         )
     if unknown := sorted(chances.keys() - set(KINDS)):
         wrong.append(f"chance.{unknown[0]}, not one of {', '.join(KINDS)}")
-    if any(len(pair) != 2 for pair in swap):
+    if any(np.shape(pair) != (2,) for pair in swap):
         wrong.append(f"swap {tuple(swap)}, not pairs of classes such as ((1, 2),)")
     if len(low_resolution) != 3 or min(low_resolution) < 1:
         wrong.append(f"low_resolution {tuple(low_resolution)}, not z y x from 1 on")
