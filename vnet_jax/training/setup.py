@@ -81,13 +81,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         wrong = f"stage_weights {tuple(config.stage_weights)} for {stages} stages"
         raise InputError(None, f"config: {wrong}", REMEDY)
     loss_of(config)
-    _check_augment(config)
+    check_augment(config)
     if config.phase == 2 and config.data.phase1:
         regions.open_phase1(config.data.phase1)
 
 
-def sample_of(config) -> Callable:
-    """Draws a training sample of a case: a patch (phase 1) or the ROI (phase 2)."""
+def plain_sample_of(config) -> Callable:
+    """Cuts a training sample out of a case: a patch (phase 1) or the ROI (phase 2)."""
     settings = dict(
         shape=config.sample.shape,
         clip_hu=config.data.clip_hu,
@@ -97,12 +97,17 @@ def sample_of(config) -> Callable:
         cut, settings["foreground"] = sample_patch, config.sample.foreground
     else:
         cut, settings["jitter_mm"] = sample_roi, config.sample.jitter_mm
-    return functools.partial(_sample, cut, settings, config.augment.to_dict())
+    return functools.partial(cut, **settings)
 
 
-def _sample(cut, settings, changes, cached, rng):
-    """One sample, cut out and then changed as `config.augment` says."""
-    image, label = cut(cached, rng, **settings)
+def sample_of(config) -> Callable:
+    """Cuts a sample and changes it as `config.augment` says."""
+    cut, changes = plain_sample_of(config), config.augment.to_dict()
+    return functools.partial(_sample, cut, changes)
+
+
+def _sample(cut, changes, cached, rng):
+    image, label = cut(cached, rng)
     return augment.augment(image, label, rng, cached.grid.spacing_mm, **changes)
 
 
@@ -165,7 +170,12 @@ def loss_of(config) -> losses.Loss:
         ) from error
 
 
-def _check_augment(config) -> None:
+def check_augment(config) -> None:
+    """Refuses changes of a sample that cannot be made.
+
+    Raises:
+        InputError: a field of `config.augment` that is out of its range.
+    """
     try:
         augment.check(**config.augment.to_dict())
     except ValueError as error:
