@@ -30,7 +30,7 @@ def get_config():
     config.model.norm = "group"
     config.model.width = 4
     config.model.dtype = "auto"
-    config.loss = "cross_entropy_dice"
+    config.loss.name = "cross_entropy_dice"
     config.augment.flip = (0.0, 0.0, 0.5)
     config.augment.rotation = 15.0
     config.augment.stretch = 0.2

@@ -46,13 +46,26 @@ def get_config():
     # Random changes of a sample; the paper has none but registration (section 2.3).
     config.augment = augment = ml_collections.ConfigDict()
     augment.flip = (0.0, 0.0, 0.0)  # probability of mirroring z, y, x
+    augment.swap = ()  # ((1, 2),): classes of a side that change places with x mirrored
     augment.rotation = 0.0  # 15: by up to 15 degrees about each axis
     augment.stretch = 0.0  # 0.2: each axis by a factor of 0.8 to 1.2
+    augment.scaling = 0.0  # 0.2: all axes by one factor of 0.8 to 1.2
+    augment.elastic_mm = 0.0  # 8: control points of a B-spline move by up to 8 mm
+    augment.elastic_grid_mm = 40.0  # between them; at most 0.4 of it, so nothing folds
+    augment.blur_mm = 0.0  # 1: a Gaussian's standard deviation, up to 1 mm
+    augment.low_resolution = (1.0, 1.0, 1.0)  # (2, 2, 2): voxels up to twice as large
+    augment.gamma = 0.0  # 0.5: intensities (0 to 1) to the power of 1 / 1.5 to 1.5
     augment.contrast = 0.0  # 0.2: intensities times 0.8 to 1.2
     augment.brightness = 0.0  # 0.1: plus -0.1 to 0.1, 25 HU
     augment.noise = 0.0  # 0.05: white noise of up to 12 HU
+    augment.chance = chance = ml_collections.ConfigDict()  # probability of each
+    chance.rotation = chance.stretch = chance.scaling = chance.elastic = 1.0
+    chance.blur = chance.low_resolution = 1.0
+    chance.gamma = chance.contrast = chance.brightness = chance.noise = 1.0
 
     config.model = model = ml_collections.ConfigDict()
+    model.factory = ""  # "package.module:Net", one of your own: docs/own_parts.md
+    model.kwargs = ml_collections.ConfigDict()  # for the factory
     model.cascade = False
     model.variant = "monai"  # or "caffe", "diagram": see docs/reference.md
     model.width = 16  # channels at full resolution
@@ -76,7 +89,12 @@ def get_config():
     config.decay = 0.5
     config.ema = 0.0  # 0.99: predict with a moving average of the parameters; 0: none
     config.adam = ml_collections.ConfigDict(dict(b1=0.9, b2=0.999, eps=1e-8))
-    config.loss = "cross_entropy"  # section 3.4; or "dice", "cross_entropy_dice"
+    config.loss = loss = ml_collections.ConfigDict()
+    loss.name = "cross_entropy"  # section 3.4; or "dice", "focal", "focal+0.5*dice" ...
+    loss.factory = ""  # "package.module:loss", one of your own: docs/own_parts.md
+    loss.kwargs = ml_collections.ConfigDict()  # for the factory
+    loss.class_weights = ()  # (1, 1, 2): one a class
+    loss.focal_gamma = 2.0  # Lin et al. 2017
     config.stage_weights = (1.0, 1.0)  # cascade: loss(stage 1) + loss(stage 2)
 
     config.eval_every = 10  # epochs

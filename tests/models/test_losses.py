@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from vnet_jax.models.losses import (
+    TERMS,
+    build,
     cross_entropy,
     cross_entropy_dice,
     dice_loss,
+    focal_loss,
     staged,
 )
 
@@ -127,3 +130,136 @@ def test_staged_refuses_too_few_weights():
     logits, labels = draw()
     with pytest.raises(ValueError, match="1 weights for 2 stages"):
         staged((logits, logits), labels, (1.0,))
+
+
+def exact(logits, labels):
+    """The p of each class and ln p of the label, in float64 NumPy."""
+    logits = np.asarray(logits, np.float64)
+    logits = logits - logits.max(-1, keepdims=True)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    at = labels[..., None].astype(int)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return p, np.take_along_axis(log_p, at, -1)[..., 0]
+
+
+def test_focal_loss_by_hand():
+    # Lin et al. 2017, equation 4: -(1 - p)^gamma ln p; p = 1/2 and 1/4 with gamma 2:
+    # (1/4 ln 2 + 9/16 ln 4) / 2 = 11/16 ln 2.
+    logits = jnp.log(jnp.array([2.0, 1, 1])) * jnp.ones((1, 1, 1, 2, 1))
+    labels = jnp.array([0, 2]).reshape(1, 1, 1, 2)
+    assert focal_loss(logits, labels) == pytest.approx(11 / 16 * math.log(2), rel=1e-6)
+    # Equation 5 with alpha 0.25 for class 0 and 0.75 for class 2.
+    value = focal_loss(logits, labels, class_weights=(0.25, 1.0, 0.75))
+    by_hand = (0.25 / 4 * math.log(2) + 0.75 * 9 / 16 * math.log(4)) / 2
+    assert value == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+def test_focal_loss_equals_float64(gamma):
+    logits, labels = draw()
+    _, log_p = exact(logits, labels)
+    expected = np.mean((1 - np.exp(log_p)) ** gamma * -log_p)
+    value = jax.jit(focal_loss, static_argnums=2)(logits, labels, gamma)
+    assert value.dtype == jnp.float32
+    assert value == pytest.approx(expected, rel=2e-6)
+
+
+def test_focal_loss_with_gamma_0_is_cross_entropy():
+    logits, labels = draw()
+    assert focal_loss(logits, labels, 0.0) == cross_entropy(logits, labels)
+
+
+def test_focal_gradient_equals_its_derivative():
+    # Lin et al., appendix B: ((1-p)^g - g p (1-p)^(g-1) ln p) (p_c - y_c).
+    logits, labels = draw()
+    p, log_p = exact(logits, labels)
+    q = np.exp(log_p)
+    slope = (1 - q) ** 2 - 2 * q * (1 - q) * log_p
+    expected = slope[..., None] * (p - np.eye(3)[labels]) / labels.size
+    gradient = jax.grad(focal_loss)(logits, labels)
+    np.testing.assert_allclose(gradient, expected, atol=1e-8)
+
+
+def test_class_weights_weigh_each_voxel_by_its_label():
+    logits, labels = draw()
+    weights = (0.2, 1.0, 3.0)
+    _, log_p = exact(logits, labels)
+    expected = np.mean(np.array(weights)[labels] * -log_p)
+    value = cross_entropy(logits, labels, weights)
+    assert value == pytest.approx(expected, rel=1e-6)
+    # A micro-batch each, their mean: the same.
+    each = [
+        cross_entropy(logits[i : i + 1], labels[i : i + 1], weights) for i in (0, 1)
+    ]
+    assert value == pytest.approx(float(sum(each)) / 2, rel=1e-6)
+
+
+def test_class_weights_weigh_the_dice_of_each_class():
+    # As by hand above: Dice 6/13 of class 1, 12/22 of class 2, weighed 1 to 3.
+    labels = jnp.array([0, 1, 2, 2], jnp.uint8).reshape(1, 1, 1, 4)
+    zeros = jnp.zeros((1, 1, 1, 4, 3))
+    value = dice_loss(zeros, labels, smooth=0, class_weights=(9.0, 1.0, 3.0))
+    assert value == pytest.approx(1 - (6 / 13 + 3 * 12 / 22) / 4, rel=1e-6)
+
+
+def test_dice_loss_equals_milletari_in_float64():
+    logits, labels = draw()
+    p, _ = exact(logits, labels)
+    g, space = np.eye(3)[labels], (1, 2, 3)
+    dice = 2 * (p * g).sum(space) / ((p**2).sum(space) + (g**2).sum(space))
+    assert dice_loss(logits, labels) == pytest.approx(1 - dice[:, 1:].mean(), rel=1e-5)
+
+
+SETTINGS = [
+    {"name": "cross_entropy", "class_weights": (1, 2, 3)},
+    {"name": "focal"},
+    {"name": "focal", "focal_gamma": 0.5},
+    {"name": "dice", "class_weights": (0, 1, 2)},
+    {"name": "cross_entropy+focal+0.5*dice"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_losses_and_gradients_stay_finite(settings):
+    """Logits of 1e4 that are right and wrong; no foreground; bfloat16."""
+    sure = np.zeros((1, 2, 2, 2, 3))
+    sure[..., 0] = 1e4
+    logits = jnp.array([sure, sure, -sure, -sure, 0 * sure, 0 * sure], jnp.bfloat16)
+    labels = np.zeros((6, 1, 2, 2, 2), np.uint8)
+    labels[1::2] = 1
+    loss = jax.jit(jax.vmap(jax.value_and_grad(build(**settings))))
+    values, gradients = loss(logits, labels)
+    assert values.dtype == jnp.float32 and gradients.dtype == jnp.bfloat16
+    assert np.isfinite(values).all()
+    assert np.isfinite(np.asarray(gradients, np.float32)).all()
+    assert values[0] == pytest.approx(0, abs=1e-5) and values[1] > 0.3
+
+
+def test_sums_are_built_by_name():
+    logits, labels = draw()
+    terms = {name: float(term(logits, labels)) for name, term in TERMS.items()}
+    both = build(name="cross_entropy + 0.5*dice")(logits, labels)
+    expected = terms["cross_entropy"] + 0.5 * terms["dice"]
+    assert both == pytest.approx(expected, rel=1e-6)
+    old = build(name="cross_entropy_dice")(logits, labels)
+    assert old == cross_entropy_dice(logits, labels)
+    weighed = build(name="focal", focal_gamma=3.0, class_weights=[1, 2, 3])
+    assert weighed(logits, labels) == focal_loss(logits, labels, 3.0, (1, 2, 3))
+    assert build() is build(name="cross_entropy")  # compiled once
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"name": "hinge"}, "name is 'hinge', not one of cross_entropy, dice, focal"),
+        ({"name": "dice+"}, "nor a sum such as"),
+        ({"name": "-1*dice"}, "name is '-1\\*dice'"),
+        ({"class_weights": (1, 2)}, "class_weights \\(1.0, 2.0\\): not one"),
+        ({"class_weights": (1, 2, -1)}, "not one from 0 on for each class"),
+        ({"name": "dice", "class_weights": (1, 0, 0)}, "dice weighs the foreground"),
+        ({"focal_gamma": -1}, "focal_gamma is -1"),
+    ],
+)
+def test_what_is_no_loss_is_refused(settings, told):
+    with pytest.raises(ValueError, match=told):
+        build(**settings)

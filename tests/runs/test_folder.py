@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import ml_collections
@@ -190,3 +191,68 @@ def test_the_identity_is_of_config_and_parameters_not_of_places(make, tmp_path):
     assert moved.identity() == identity
     assert saved(make, tmp_path / "c", {1: 0.2, 3: 0.9}).identity() != identity
     assert first.identity(1)["sha256"] != identity["sha256"]
+
+
+def with_parts(**changes) -> ml_collections.ConfigDict:
+    """A config of today: a loss of several fields, a factory for the network."""
+    made = config()
+    with made.unlocked():
+        made.loss = dict(name="dice", factory="", kwargs={}, class_weights=())
+        made.loss.focal_gamma = 2.0
+        made.model.factory, made.model.kwargs = "", {}
+        made.augment = dict(flip=(0.0, 0.0, 0.5), elastic_mm=0.0, swap=())
+        made.augment.chance = dict(blur=1.0)
+        made.update_from_flattened_dict(changes)
+    return made.lock()
+
+
+def make_older(path) -> None:
+    """Takes out of a run folder what older ones do not have."""
+    facts = json.loads((path / "config.json").read_text())
+    facts["loss"] = facts["loss"]["name"]
+    facts["augment"] = {"flip": facts["augment"]["flip"]}
+    del facts["model"]["factory"], facts["model"]["kwargs"]
+    (path / "config.json").write_text(json.dumps(facts))
+
+
+def test_a_run_from_before_the_loss_had_fields_goes_on_as_the_same(make, tmp_path):
+    run = create(tmp_path, with_parts(), SPLITS, synthetic=True)
+    with run.checkpoints as checkpoints:
+        checkpoints.save(1, make(1))
+    identity = run.identity()
+    make_older(tmp_path)
+    old = RunFolder(tmp_path)
+    assert old.config.loss.name == "dice" and old.identity() == identity
+    resumed, changed = resume(tmp_path, with_parts())
+    assert changed == {} and resumed.identity() == identity
+    # What the hash of such a run was before there were the fields.
+    flat = {k: v for k, v in module._flat(config()).items() if k not in module.FREE}
+    flat |= {"loss": "dice", "augment.flip": [0.0, 0.0, 0.5]}
+    digest = run.checkpoints.digest(1)
+    text = "\n".join([json.dumps(flat, sort_keys=True), digest])
+    assert identity["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("loss.name", "focal"),
+        ("loss.class_weights", (1.0, 1.0, 2.0)),
+        ("model.factory", "parts:Net"),
+        ("augment.elastic_mm", 4.0),
+        ("augment.chance.blur", 0.5),
+    ],
+)
+def test_a_younger_field_that_is_used_is_part_of_what_a_run_is(
+    make, tmp_path, key, value
+):
+    found = []
+    for name, changes in (("a", {}), ("b", {key: value})):
+        run = create(tmp_path / name, with_parts(**changes), SPLITS, synthetic=True)
+        with run.checkpoints as checkpoints:
+            checkpoints.save(1, make(1))
+        found.append(run.identity()["sha256"])
+    assert found[0] != found[1]
+    make_older(tmp_path / "a")
+    with pytest.raises(InputError, match=f"{key} was .*, is "):
+        resume(tmp_path / "a", with_parts(**{key: value}))

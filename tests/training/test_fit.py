@@ -211,7 +211,8 @@ def test_a_refused_case_trains_the_others_and_exits_with_2(
         ("eval_every", 0),
         ("data.labels", ((0, 0), (1, 1), (2, 5))),
         ("model.variant", "unet"),
-        ("loss", "focal"),
+        ("loss.name", "hinge"),
+        ("augment.noise", -1.0),
     ],
 )
 def test_a_config_that_cannot_train_is_refused_before_anything_is_written(

@@ -1,4 +1,4 @@
-"""A sample seen through a linear map, interpolated by a program that XLA compiles.
+"""A sample seen through a map, interpolated once by a program that XLA compiles.
 
 SciPy's `affine_transform` gives the same values and takes longer: BUILD_NOTES.md.
 """
@@ -7,10 +7,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from vnet_jax.data import bspline
+
+
+class Bend(NamedTuple):
+    """A smooth displacement of the places in the result: see `vnet_jax.data.bspline`.
+
+    Attributes:
+        control_mm: (3, kz, ky, kx), along z, y and x, of each control point.
+        distance_mm: between two control points.
+    """
+
+    control_mm: np.ndarray
+    distance_mm: float
 
 
 def warp(
@@ -18,14 +33,18 @@ def warp(
     label: np.ndarray,
     matrix: np.ndarray,
     spacing_mm: Sequence[float],
+    bend: Bend | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Moves what a sample shows by a linear map about its middle.
+    """Moves what a sample shows by a linear map about its middle, and bends it.
+
+    The place p of the result shows what lies at matrix (p + bend(p)): one reading.
 
     Args:
         image: (d, h, w, 1) float32, read linearly.
         label: (d, h, w) uint8, read at the nearest voxel.
         matrix: (3, 3), from a place in the result to the place that it shows, mm.
         spacing_mm: (z, y, x).
+        bend: applied to the result's places before the matrix; None for none.
 
     Returns:
         The same shapes and dtypes. Beyond the sample its edge goes on.
@@ -36,7 +55,12 @@ def warp(
     place = np.column_stack([in_voxels, middle - in_voxels @ middle])
     # On the host, beside the step that a GPU computes; GPUs alone if JAX has no more.
     with jax.default_device(_host()):
-        moved = _warp(image[..., 0], label, place.astype(np.float32))
+        moved = _warp(
+            image[..., 0],
+            label,
+            place.astype(np.float32),
+            bend and _moves(bend, matrix, spacing, label.shape),
+        )
     return np.asarray(moved[0])[..., None], np.asarray(moved[1])
 
 
@@ -49,17 +73,32 @@ def _host() -> jax.Device | None:
         return None
 
 
+def _moves(bend: Bend, matrix, spacing_mm, shape) -> tuple[np.ndarray, ...]:
+    """The bend in voxels of the sample, and its control points' weights by axis."""
+    seen_mm = np.tensordot(matrix, bend.control_mm, 1)
+    control = (seen_mm / spacing_mm[:, None, None, None]).astype(np.float32)
+    spacings = zip(shape, spacing_mm, strict=True)
+    return control, *(bspline.weights(n, s, bend.distance_mm) for n, s in spacings)
+
+
 @jax.jit
-def _warp(image: jax.Array, label: jax.Array, place: jax.Array):
+def _warp(image: jax.Array, label: jax.Array, place: jax.Array, moves=None):
     """Image (d, h, w) float32, label (d, h, w); place (3, 4), from voxels to voxels.
 
-    One loop over the result: the places are never held in memory.
+    One loop over the result: the places are never held in memory. `moves`, from
+    `_moves`, are added to them; they are held summed along z and y.
     """
     d, h, w = image.shape
     at = jnp.ogrid[:d, :h, :w]
+    if moves is not None:
+        control, along_z, along_y, along_x = moves
+        lines = jnp.einsum("cijk,zi,yj->czyk", control, along_z, along_y)
     low, part, near = [], [], []
-    for row, n in zip(place, image.shape, strict=True):
+    for axis, (row, n) in enumerate(zip(place, image.shape, strict=True)):
         x = sum(a * i for a, i in zip(row, at, strict=False)) + row[3]
+        if moves is not None:
+            points = range(along_x.shape[1])
+            x += sum(lines[axis, :, :, k, None] * along_x[:, k] for k in points)
         x = jnp.clip(x, 0, n - 1)
         whole = jnp.clip(jnp.floor(x), 0, max(n - 2, 0))
         low.append(whole.astype(jnp.int32))

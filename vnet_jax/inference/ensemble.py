@@ -45,12 +45,13 @@ class Ensemble:
             dtype: of the computation; each run's own when None.
 
         Raises:
-            InputError: no run folder, no checkpoint in it, a run of the other phase, or
-                runs that predict on different grids.
+            InputError: no run folder, no checkpoint in it, a run of the other phase,
+                one whose network cannot be made, or runs that predict on different
+                grids.
         """
         self.phase = phase
         self.runs = [_open(path, phase) for path in paths]
-        self.predictors = [predict.from_config(run.config, dtype) for run in self.runs]
+        self.predictors = [_predictor(run, dtype) for run in self.runs]
         self._members = members
         self._steps = [run.ensemble(members) for run in self.runs]
         self._kept: dict[tuple[int, int], dict] = {}
@@ -69,7 +70,7 @@ class Ensemble:
 
         A single network beside them has only a last one, so only that is averaged.
         """
-        return min(1 + bool(run.config.model.cascade) for run in self.runs)
+        return min(predictor.stages for predictor in self.predictors)
 
     @property
     def synthetic(self) -> bool:
@@ -141,6 +142,15 @@ def _open(path, phase: int) -> RunFolder:
             f"pass it as --phase{run.config.phase}",
         )
     return run
+
+
+def _predictor(run: RunFolder, dtype: str | None) -> predict.Predictor:
+    try:
+        return predict.from_config(run.config, dtype)
+    except ValueError as error:
+        remedy = "its network is the user's own: see docs/own_parts.md"
+        remedy = remedy if run.config.model.get("factory") else "see docs/reference.md"
+        raise InputError(run.path, f"model.{error}", remedy) from error
 
 
 def _check_alike(first: RunFolder, other: RunFolder) -> None:

@@ -50,6 +50,11 @@ class Predictor:
         self.compiled: jax.stages.Compiled | None = None
         self._module = module
 
+    @property
+    def stages(self) -> int:
+        """How many predictions the network gives; the last is the result."""
+        return self._module.stages
+
     def program(self, variables: Mapping, window: np.ndarray) -> tuple[jax.Array, ...]:
         """Class probabilities of one window; the first call compiles.
 
@@ -197,8 +202,13 @@ def from_config(config, dtype: str | None = None) -> Predictor:
 
     Returns:
         A predictor of the configured network, without variables.
+
+    Raises:
+        ValueError: a network that cannot be made: a factory (`config.model.factory`)
+            that is not on Python's path, say.
     """
     asked = {"dtype": dtype} if dtype else {}
+    asked["window"] = tuple(config.sample.shape)
     return Predictor(
         models.build(**{**config.model, **asked}),
         spacing_mm=config.data.spacing_mm,

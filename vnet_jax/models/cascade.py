@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -24,6 +26,8 @@ class Cascade(nn.Module):
     Gradients flow through softmax and links alike; `stop_gradient` cuts them at the
     softmax, not at the links. See `VNet` for the other attributes.
     """
+
+    stages: ClassVar[int] = 2
 
     variant: str = "monai"
     width: int = 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +104,8 @@ class VNet(nn.Module):
         norm_samples: that batch norm normalises together in training; 0 for all.
         spatially_sharded: a spatial axis is cut over devices: see `conv`.
     """
+
+    stages: ClassVar[int] = 1
 
     variant: str = "monai"
     width: int = 16

@@ -82,6 +82,9 @@ def to_run(
 def _fitted(config, found: Weights) -> tuple[ml_collections.ConfigDict, list[str]]:
     """The config with the weights' network in it, and what changed."""
     _check_phase(config, found)
+    if factory := config.model.get("factory"):
+        wrong = f"--config has model.factory {factory}; what is converted is a V-Net"
+        raise InputError(found.path, wrong, "pass a config without one")
     config = config.copy_and_resolve_references().unlock()
     told = []
     config.init_from = ""

@@ -19,6 +19,7 @@ from pathlib import Path
 import ml_collections
 
 import vnet_jax
+from vnet_jax.data.augment import KINDS
 from vnet_jax.data.files import write_json
 from vnet_jax.data.splits import Splits, read_splits, write_splits
 from vnet_jax.errors import InputError
@@ -49,15 +50,29 @@ FREE = frozenset(
     }
 )
 
-#: Fields younger than some run folders, with the value that means what was before. They
-#: say how a run came about, not what it is, and are no part of its identity.
+#: Fields younger than some run folders, with the value that means what was before, and
+#: with which they are no part of a run's identity.
 YOUNGER = {
     "init_from": "",
     "mesh.data": 0,
     "mesh.space": 1,
     "data.splits": "",
     "data.extra": [],
+    "model.factory": "",
+    "loss.factory": "",
+    "loss.class_weights": [],
+    "loss.focal_gamma": 2.0,
+    "augment.swap": [],
+    "augment.scaling": 0.0,
+    "augment.elastic_mm": 0.0,
+    "augment.elastic_grid_mm": 40.0,
+    "augment.blur_mm": 0.0,
+    "augment.low_resolution": [1.0, 1.0, 1.0],
+    "augment.gamma": 0.0,
+    **{f"augment.chance.{kind}": 1.0 for kind in KINDS},
 }
+#: How a run came about, not what it is: no part of its identity either.
+ORIGIN = frozenset({"init_from", "data.splits", "data.extra"})
 
 CLASS_NAMES = ("background", "kidney", "tumour", "cyst")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -138,8 +153,12 @@ class RunFolder:
             without names and places, and the parameters of each member.
         """
         steps = self.ensemble(members)
-        config = {k: v for k, v in _flat(self.config).items() if k not in FREE}
-        config = {k: v for k, v in config.items() if k not in YOUNGER}
+        config = {
+            {"loss.name": "loss"}.get(key, key): value  # as it was called before
+            for key, value in _flat(self.config).items()
+            if key not in FREE | ORIGIN
+            and not (key in YOUNGER and value == YOUNGER[key])
+        }
         parts = [json.dumps(config, sort_keys=True)]
         parts += [self.checkpoints.digest(step) for step in steps]
         return {
@@ -267,6 +286,8 @@ def _flat(config: Mapping, prefix: str = "") -> dict:
 
 
 def _as_config(facts: dict) -> ml_collections.ConfigDict:
+    if isinstance(facts.get("loss"), str):  # before there was more to say of it
+        facts = facts | {"loss": {"name": facts["loss"], "kwargs": {}}}
     config = ml_collections.ConfigDict(
         {key: _with_tuples(value) for key, value in facts.items()}
     )

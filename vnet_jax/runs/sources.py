@@ -132,6 +132,9 @@ def to_state_dict(found: Weights) -> dict[str, np.ndarray]:
     Raises:
         InputError: a network that MONAI's V-Net is not.
     """
+    if factory := found.network.get("factory"):
+        wrong = f"a run of model.factory {factory}, which MONAI's V-Net is not"
+        raise InputError(found.path, wrong, "its checkpoints are orbax's: read them so")
     for name, wanted in (("variant", "monai"), ("norm", "batch")):
         if found.network[name] != wanted:
             raise InputError(

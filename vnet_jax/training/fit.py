@@ -136,7 +136,7 @@ def prepare(config, folder: RunFolder, cases: RunCases) -> Job:
         (config.adam.b1, config.adam.b2, config.adam.eps),
         tuple(config.stage_weights),
         config.seed,
-        config.loss,
+        setup.loss_of(config),
         config.ema,
     )
     return Job(

@@ -70,6 +70,8 @@ def open_start(config, workdir) -> Start | None:
     found = open_weights(path)
     wanted = models.network_of(config.model)
     _check(found, wanted)
+    if "factory" in found.network or "factory" in wanted:
+        return Start(found.path, found.variables, {}, found.origin, found.synthetic)
     variables = found.variables
     if wanted["cascade"] and not found.network["cascade"]:
         variables = {kind: {"stage1": tree} for kind, tree in variables.items()}
@@ -104,6 +106,9 @@ def _has_begun(workdir) -> bool:
 
 def _check(found: Weights, wanted: Mapping) -> None:
     given = found.network
+    if "factory" in given or "factory" in wanted:
+        _check_own(found.path, given, wanted)
+        return
     odd = [name for name in FIELDS if given[name] != wanted[name]]
     odd += ["cascade"] * (given["cascade"] and not wanted["cascade"])
     if odd:
@@ -116,6 +121,17 @@ def _check(found: Weights, wanted: Mapping) -> None:
     if found.in_channels != 1:
         wrong = f"init_from is a V-Net for {found.in_channels} input channels"
         raise InputError(found.path, wrong, "give one for the CT alone, or a cascade")
+
+
+def _check_own(path: Path, given: Mapping, wanted: Mapping) -> None:
+    """Of networks of the user's own nothing is known but whether they are the same."""
+    names = ("factory", "kwargs", "classes")
+    if odd := [name for name in names if given.get(name) != wanted.get(name)]:
+        told = f"{given.get(odd[0])!r} there, {wanted.get(odd[0])!r} in the config"
+        wrong = f"init_from does not fit: model.{odd[0]} is {told}"
+        raise InputError(
+            path, wrong, "a network of your own starts from its like alone"
+        )
 
 
 def _drawn_anew(given: Mapping, wanted: Mapping) -> dict[tuple[str, ...], str]:

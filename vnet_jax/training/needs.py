@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from vnet_jax import memory
 from vnet_jax.errors import InputError
+from vnet_jax.models import Own, smallest_volume
 from vnet_jax.models.losses import cross_entropy
 from vnet_jax.runs import sharding
 
@@ -35,7 +36,8 @@ class Needs:
             use up some before the last are there.
         activations: what the convolutions give in one forward pass. The backward pass
             reads all of it, with rematerialisation little more; so it is the least
-            that a step holds, not all.
+            that a step holds, not all. 0 for a network of the user's own, of which
+            that is known only once it is compiled.
     """
 
     parameters: int
@@ -50,10 +52,11 @@ class Needs:
 
     def __str__(self) -> str:
         """One line for the screen."""
+        maps = f"at least {self.activations / GB:.2f} GB of" if self.activations else ""
         return (
             f"{self.parameters / 1e6:.1f} million parameters; a device holds "
             f"{self.state / GB:.2f} GB of state, up to {self.gradients / GB:.2f} GB of "
-            f"gradients and at least {self.activations / GB:.2f} GB of activations"
+            f"gradients and {maps or 'what it takes of'} activations"
         )
 
 
@@ -76,7 +79,8 @@ def of_step(
     size = _bytes(variables["params"])
     running = _bytes(variables) - size
     times = 4 if ema else 3  # Adam's two moments, and the moving average
-    kept = _kept(module, (plan.held, *shape)) // plan.space
+    own = isinstance(module, Own)
+    kept = 0 if own else _kept(module, (plan.held, *shape)) // plan.space
     gradients = size * (2 if plan.micro_batches > 1 else 1)
     return Needs(parameters, times * size + running, gradients, kept)
 
@@ -162,7 +166,7 @@ def out_of_memory(error: Exception, needs: Needs) -> InputError | None:
 
 @functools.cache
 def _variables(module: nn.Module):
-    x = jax.ShapeDtypeStruct((1, 16, 16, 16, 1), jnp.float32)
+    x = jax.ShapeDtypeStruct((1, *smallest_volume(module), 1), jnp.float32)
     return jax.eval_shape(
         functools.partial(module.init, train=False), jax.random.key(0), x
     )

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from vnet_jax import memory
 from vnet_jax.models.conv import compiler_options
-from vnet_jax.models.losses import LOSSES
+from vnet_jax.models.losses import Loss, cross_entropy
 from vnet_jax.runs import sharding
 from vnet_jax.training.state import TrainState, adam, init_state
 from vnet_jax.training.step import train_step
@@ -78,7 +78,7 @@ def programs(
     adam_numbers: tuple[float, float, float],
     stage_weights: tuple[float, ...],
     seed: int,
-    loss: str = "cross_entropy",
+    loss: Loss = cross_entropy,
     ema: float = 0.0,
 ) -> Programs:
     """Jits a run's functions, donates its state and names its shardings.
@@ -90,7 +90,7 @@ def programs(
         adam_numbers: b1, b2, eps.
         stage_weights: of the stages' losses.
         seed: of dropout.
-        loss: of one stage, a name in `vnet_jax.models.losses.LOSSES`.
+        loss: of one stage, from `vnet_jax.models.losses.build`.
         ema: decay of the parameters' moving average; 0 keeps none.
 
     Returns:
@@ -99,7 +99,7 @@ def programs(
     mesh = sharding.mesh_of(plan)
     whole, cut = sharding.replicated(mesh), sharding.over_batch(mesh, plan.axis)
     parts = dict(module=module, optimiser=adam(rate, *adam_numbers), ema=ema)
-    objective = dict(stage_weights=stage_weights, loss=LOSSES[loss])
+    objective = dict(stage_weights=stage_weights, loss=loss)
     step = functools.partial(train_step, **parts, **objective, seed=seed)
     return Programs(
         init=jax.jit(functools.partial(init_state, **parts), out_shardings=whole),

@@ -11,14 +11,14 @@ import ml_collections
 from flax import linen as nn
 
 from vnet_jax import models
-from vnet_jax.data.augment import augment
+from vnet_jax.data import augment
 from vnet_jax.data.cache import GridSpec
 from vnet_jax.data.folds import read_folds
 from vnet_jax.data.sampling import sample_patch, sample_roi
 from vnet_jax.data.splits import Splits
 from vnet_jax.errors import InputError
+from vnet_jax.models import losses
 from vnet_jax.models.conv import training_dtype
-from vnet_jax.models.losses import LOSSES
 from vnet_jax.runs import folder as run_folder
 from vnet_jax.runs import hosts, sharding
 from vnet_jax.runs.folder import RunFolder
@@ -63,12 +63,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     classes = {cls for _, cls in config.data.labels}
     if config.phase not in (1, 2):
         wrong = f"phase is {config.phase}, not 1 or 2"
-    elif any(n < 16 or n % 16 for n in config.sample.shape):
+    elif not config.model.get("factory") and any(
+        n < 16 or n % 16 for n in config.sample.shape
+    ):
         wrong = f"sample.shape {tuple(config.sample.shape)} must be multiples of 16"
-    elif config.loss not in LOSSES:
-        wrong = f"loss is {config.loss!r}, not one of {', '.join(LOSSES)}"
-    elif len(config.stage_weights) < 1 + config.model.cascade:
-        wrong = f"stage_weights {tuple(config.stage_weights)} for 2 stages"
     elif not 0 <= config.ema < 1:
         wrong = f"ema is {config.ema}, not from 0 (none) to below 1"
     elif max(classes) >= config.model.classes:
@@ -81,13 +79,18 @@ def check(config: ml_collections.ConfigDict) -> None:
         wrong = "mesh.data must not be below 0 (all devices), mesh.space not below 1"
     if wrong:
         raise InputError(None, f"config: {wrong}", REMEDY)
-    module_of(config, plan_of(config))
+    stages = module_of(config, plan_of(config)).stages
+    if len(config.stage_weights) < stages:
+        wrong = f"stage_weights {tuple(config.stage_weights)} for {stages} stages"
+        raise InputError(None, f"config: {wrong}", REMEDY)
+    loss_of(config)
+    check_augment(config)
     if config.phase == 2 and config.data.phase1:
         regions.open_phase1(config.data.phase1)
 
 
-def sample_of(config) -> Callable:
-    """Draws a training sample of a case: a patch (phase 1) or the ROI (phase 2)."""
+def plain_sample_of(config) -> Callable:
+    """Cuts a training sample out of a case: a patch (phase 1) or the ROI (phase 2)."""
     settings = dict(
         shape=config.sample.shape,
         clip_hu=config.data.clip_hu,
@@ -97,13 +100,18 @@ def sample_of(config) -> Callable:
         cut, settings["foreground"] = sample_patch, config.sample.foreground
     else:
         cut, settings["jitter_mm"] = sample_roi, config.sample.jitter_mm
-    return functools.partial(_sample, cut, settings, dict(config.augment))
+    return functools.partial(cut, **settings)
 
 
-def _sample(cut, settings, changes, cached, rng, out=None):
-    """One sample, cut out and then changed as `config.augment` says."""
-    image, label = cut(cached, rng, **settings, out=out)
-    return augment(image, label, rng, cached.grid.spacing_mm, **changes)
+def sample_of(config) -> Callable:
+    """Cuts a sample and changes it as `config.augment` says."""
+    cut, changes = plain_sample_of(config), config.augment.to_dict()
+    return functools.partial(_sample, cut, changes)
+
+
+def _sample(cut, changes, cached, rng, out=None):
+    image, label = cut(cached, rng, out=out)
+    return augment.augment(image, label, rng, cached.grid.spacing_mm, **changes)
 
 
 def plan_of(config) -> sharding.BatchPlan:
@@ -140,15 +148,42 @@ def module_of(config, plan: sharding.BatchPlan | None = None) -> nn.Module:
     Raises:
         InputError: a field that names no network.
     """
-    placed = {}
+    placed = {"window": tuple(config.sample.shape)}
     if plan:
-        placed = {"spatially_sharded": plan.space > 1, "norm_samples": plan.held}
+        placed |= {"spatially_sharded": plan.space > 1, "norm_samples": plan.held}
     try:
         return models.build(**config.model, **placed)
     except ValueError as error:
         raise InputError(
             None, f"config.model: {error}", "see docs/reference.md"
-        ) from None
+        ) from error
+
+
+def loss_of(config) -> losses.Loss:
+    """The loss of one stage that `config.loss` describes.
+
+    Raises:
+        InputError: a field that names no loss.
+    """
+    try:
+        return losses.build(**config.loss, classes=config.model.classes)
+    except ValueError as error:
+        raise InputError(
+            None, f"config.loss: {error}", "see docs/own_parts.md"
+        ) from error
+
+
+def check_augment(config) -> None:
+    """Refuses changes of a sample that cannot be made.
+
+    Raises:
+        InputError: a field of `config.augment` that is out of its range.
+    """
+    try:
+        augment.check(**config.augment.to_dict())
+    except ValueError as error:
+        wrong = f"config.augment: {error}"
+        raise InputError(None, wrong, "see docs/augmentation.md") from None
 
 
 def open_run(

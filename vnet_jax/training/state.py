@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from vnet_jax.models import smallest_volume
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -116,10 +118,8 @@ def init_state(
     Returns:
         The state at step 0.
     """
-    # The parameters' shapes do not depend on the volume's; 16 is the smallest.
-    variables = module.init(
-        key, jnp.zeros((1, 16, 16, 16, 1), jnp.float32), train=False
-    )
+    x = jnp.zeros((1, *smallest_volume(module), 1), jnp.float32)
+    variables = module.init(key, x, train=False)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
