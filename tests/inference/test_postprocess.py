@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from vnet_jax.ct.geometry import Grid
-from vnet_jax.inference import postprocess as post
+from vnet_jax.inference import components, rules
+from vnet_jax.inference.postprocess import clean
 
 # 2 x 1 x 1 mm: 500 voxels are 1 ml.
 GRID = Grid((40, 40, 40), np.diag([2.0, 1.0, 1.0, 1.0]))
@@ -26,7 +27,7 @@ def case():
 def test_the_two_largest_stay_and_the_ledger_names_the_rest():
     mask, hu = case()
     before = mask.copy()
-    kept, ledger = post.keep_largest(mask, hu, GRID)
+    kept, ledger = rules.keep_largest(mask, hu, GRID)
     expected = before.copy()
     expected[30:33] = 0
     np.testing.assert_array_equal(kept, expected)
@@ -45,8 +46,8 @@ def test_the_second_stays_from_five_per_cent_on(voxels, kept):
     mask = np.zeros(GRID.shape, np.uint8)
     mask[2:12, 2:12, 2:12] = 1
     mask[20].ravel()[:voxels] = 1
-    assert post.largest(post.find_components(mask > 0)) == kept
-    out, ledger = post.keep_largest(mask, None, GRID)
+    assert rules.largest(components.find_components(mask > 0)) == kept
+    out, ledger = rules.keep_largest(mask, None, GRID)
     assert out.sum() == 1000 + (voxels if kept == 2 else 0)
     assert len(ledger) == 2 - kept
     assert all(entry["mean_hu"] is None for entry in ledger)
@@ -55,14 +56,14 @@ def test_the_second_stays_from_five_per_cent_on(voxels, kept):
 def test_voxels_that_touch_by_a_corner_are_one_component():
     mask = np.zeros((3, 3, 3), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = mask[2, 2, 2] = True
-    assert len(post.find_components(mask)) == 1
+    assert len(components.find_components(mask)) == 1
 
 
 @pytest.mark.parametrize(("hu", "label"), [(9.9, 1), (10.0, 2), (-5.0, 1), (60.0, 2)])
 def test_a_tumour_as_dense_as_water_becomes_kidney(hu, label):
     mask, ct = case()
     ct[5:9, 5:9, 5:9] = hu
-    cleaned, ledger = post.filter_cysts(mask, ct, GRID)
+    cleaned, ledger = rules.filter_cysts(mask, ct, GRID)
     assert (cleaned[5:9, 5:9, 5:9] == label).all()
     assert cleaned[32, 32, 32] == 2  # the other tumour, of 60 HU
     assert [e["rule"] for e in ledger] == ["hu_filter"] * (label == 1)
@@ -77,17 +78,17 @@ def test_both_rules_in_their_order():
     mask, hu = case()
     hu[5:9, 5:9, 5:9] = 0
     hu[30:33] = 0  # would be a cyst, but goes as a component first
-    cleaned, ledger = post.clean(mask, hu, GRID)
+    cleaned, ledger = clean(mask, hu, GRID)
     assert [e["rule"] for e in ledger] == ["largest_components", "hu_filter"]
     assert set(np.unique(cleaned)) == {0, 1}
-    again, nothing = post.clean(cleaned, hu, GRID)
+    again, nothing = clean(cleaned, hu, GRID)
     np.testing.assert_array_equal(again, cleaned)
     assert nothing == []
 
 
 def test_an_empty_mask_stays_empty():
     mask, hu = np.zeros(GRID.shape, np.uint8), np.zeros(GRID.shape)
-    cleaned, ledger = post.clean(mask, hu, GRID)
+    cleaned, ledger = clean(mask, hu, GRID)
     assert not cleaned.any()
     assert ledger == []
 
@@ -96,9 +97,9 @@ def test_dust_is_summed_up_in_one_entry():
     mask = np.zeros(GRID.shape, np.uint8)
     mask[1::3, 1::3, 1::3] = 1  # 13^3 single voxels
     mask[:3, :3, :3] = 2
-    cleaned, ledger = post.keep_largest(mask, np.zeros(GRID.shape), GRID)
+    cleaned, ledger = rules.keep_largest(mask, np.zeros(GRID.shape), GRID)
     assert np.count_nonzero(cleaned) == 27
-    assert len(ledger) == post.LEDGER_ENTRIES + 1
+    assert len(ledger) == rules.LEDGER_ENTRIES + 1
     assert sum(e["components"] for e in ledger) == 13**3 - 1
     assert sum(e["ml"] for e in ledger) == pytest.approx((13**3 - 1) / 500)
     json.dumps(ledger, allow_nan=False)
@@ -106,7 +107,7 @@ def test_dust_is_summed_up_in_one_entry():
 
 def test_components_come_by_size_with_their_centres_in_the_volume():
     mask, hu = case()
-    found = post.find_components(mask > 0, hu)
+    found = components.find_components(mask > 0, hu)
     assert found.voxels.tolist() == [1000, 50, 27]
     np.testing.assert_allclose(found.centre_vox[0], [6.5, 6.5, 6.5])
     np.testing.assert_allclose(found.centre_vox[2], [31, 31, 31])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -11,12 +13,34 @@ import numpy as np
 from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.errors import InputError
 from vnet_jax.inference import predict
-from vnet_jax.inference.tiles import Stitch
+from vnet_jax.inference.averaging import (
+    PLAIN,
+    Passes,
+    Sums,
+    add_softmax,
+    disagreement,
+    means,
+)
 from vnet_jax.runs.folder import RunFolder
 
 #: Variables up to this size in all stay in memory from case to case. The demo's small
 #: networks do; of the paper's cascade (365 MB a checkpoint) five would not.
 KEPT_BYTES = 400e6
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What an ensemble says of a volume.
+
+    Attributes:
+        stages: of each stage kept (D, H, W, C) float32 mean probabilities and the grid
+            of the predicted box; the network's last stage is the last.
+        disagreement: (D, H, W) float32 on the last stage's grid, see
+            `predict.disagreement`; None where it was not asked for.
+    """
+
+    stages: list[tuple[np.ndarray, Grid]]
+    disagreement: np.ndarray | None = None
 
 
 class Ensemble:
@@ -82,12 +106,13 @@ class Ensemble:
             {"run": str(run.path), **run.identity(self._members)} for run in self.runs
         ]
 
-    def softmax(
+    def predict(
         self,
         image: Volume,
         region: Grid | None = None,
+        passes: Passes = PLAIN,
         tell: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[tuple[np.ndarray, Grid]]:
+    ) -> Prediction:
         """The mean of all members' probabilities; see `Predictor.mean_softmax`.
 
         Every member counts the same, whichever run it is from.
@@ -95,26 +120,34 @@ class Ensemble:
         Args:
             image: HU on the grid of `grid_settings`.
             region: the foreground's box; None predicts the whole volume.
+            passes: what each member does; at most `stages` stages are kept.
             tell: is told how many windows of how many are done.
-
-        Returns:
-            Probabilities and grid of each stage.
         """
-        sums: list[Stitch] | None = None
+        kept = min(passes.stages or self.stages, self.stages)
+        passes = dataclasses.replace(passes, stages=kept)
+        sums = Sums()
         windows = len(self.predictors[0].windows(image.grid, region))
-        done, total = itertools.count(1), windows * sum(map(len, self._steps))
+        each = windows * len(passes.mirrored())
+        done, total = itertools.count(1), each * sum(map(len, self._steps))
         for i, predictor in enumerate(self.predictors):
-            members = self._variables(i)
-            sums = predict.add_softmax(
+            add_softmax(
                 predictor,
-                members,
+                self._variables(i),
                 image,
                 region,
                 sums,
-                self.stages,
+                passes,
                 lambda: tell(next(done), total),
             )
-        return predict.means(sums, image.grid)
+        stages = means(sums, image.grid)
+        spread = disagreement(sums, stages[-1][0]) if passes.entropy else None
+        return Prediction(stages, spread)
+
+    def unmirrored(self, axes: Sequence[int]) -> bool:
+        """Whether a run has never seen a CT mirrored along one of the axes."""
+        return any(
+            not run.config.augment.flip[axis] for run in self.runs for axis in axes
+        )
 
     def _variables(self, i: int) -> Iterator[dict]:
         """The variables of run i's members, one after the other."""

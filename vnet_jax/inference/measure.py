@@ -7,7 +7,8 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from vnet_jax.ct.geometry import Grid, Volume
-from vnet_jax.inference.postprocess import KIDNEY, TUMOUR, Components, find_components
+from vnet_jax.inference.components import Components, find_components
+from vnet_jax.inference.rules import KIDNEY, TUMOUR
 
 #: Two components whose centres are further apart than this in x are the two kidneys;
 #: closer ones may be two pieces of one. Kidneys lie 90 to 180 mm apart.

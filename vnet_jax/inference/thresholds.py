@@ -1,0 +1,87 @@
+"""The file that `bin/tune.py` writes and `bin/infer.py --thresholds` reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vnet_jax.errors import InputError
+from vnet_jax.inference.confidence import STRUCTURES, Calibration
+from vnet_jax.inference.postprocess import PAPER, PostProcessing, settings_from
+
+#: Version of the file's layout.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What was tuned, as a segmenter takes it.
+
+    Attributes:
+        rules: the post-processing.
+        calibration: of intervals and the flag; None where there is none that holds.
+        why_not: why there is none, for the summary.
+        sha256: of the file; None where there is no file.
+    """
+
+    rules: PostProcessing = PAPER
+    calibration: Calibration | None = None
+    why_not: str = ""
+    sha256: str | None = None
+
+
+#: The paper's rules, and nothing learned about the confidence.
+UNTUNED = Trust()
+
+
+def read_thresholds(path: str | Path) -> Trust:
+    """Reads what was tuned.
+
+    Raises:
+        InputError: no such file, or none of `bin/tune.py`.
+    """
+    try:
+        text = Path(path).read_bytes()
+        facts = json.loads(text)
+        if facts["format"] != FORMAT:
+            raise InputError(
+                path, f"format {facts['format']}, this program reads {FORMAT}"
+            )
+        rules = settings_from(facts["postprocess"])
+        calibration = _calibration(facts["calibration"])
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}") from None
+    except InputError as error:
+        raise InputError(path, error.wrong, "make it with bin/tune.py") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            path, f"no thresholds ({error!r})", "make them with bin/tune.py"
+        ) from None
+    why_not = "" if calibration else "the thresholds came without a calibration"
+    return Trust(rules, calibration, why_not, hashlib.sha256(text).hexdigest())
+
+
+def with_rules(trust: Trust, rules: PostProcessing) -> Trust:
+    """The same with other rules, under which the calibration does not hold."""
+    if rules == trust.rules:
+        return trust
+    why_not = trust.why_not
+    if trust.calibration:
+        why_not = "not calibrated for this post-processing"
+    return Trust(rules, None, why_not, trust.sha256)
+
+
+def _calibration(facts: Mapping | None) -> Calibration | None:
+    if facts is None:
+        return None
+    residuals = {
+        name: None if value is None else float(value)
+        for name, value in facts["residuals"].items()
+        if name in STRUCTURES
+    }
+    limit = facts["review_below"]
+    limit = None if limit is None else float(limit)
+    return Calibration(residuals, limit, int(facts["cases"]))
