@@ -70,13 +70,13 @@ class Calibration:
     Attributes:
         residuals: volume -> the `LEVEL` quantile of its residual; None where there were
             too few cases for one.
-        review_below: scores below this are to be reviewed; None where nothing was
+        review_at_most: scores up to this are to be reviewed; None where nothing was
             learned.
         cases: how many there were.
     """
 
     residuals: Mapping[str, float | None] = field(default_factory=dict)
-    review_below: float | None = None
+    review_at_most: float | None = None
     cases: int = 0
 
     def as_dict(self) -> dict:
@@ -157,8 +157,8 @@ def _reasons(facts, score, calibration, found) -> list[str]:
     codes = {warning["code"] for warning in facts["warnings"]}
     reasons = ["no_kidney"] if facts["status"] == "no_kidney" else []
     reasons += [code for code in REASONS if code in codes]
-    limit = calibration.review_below if calibration else None
-    if score and limit is not None and score["score"] < limit:
+    limit = calibration.review_at_most if calibration else None
+    if score and limit is not None and score["score"] <= limit:
         reasons.append("low_confidence")
     if found and any(ends and _wide(ends) for ends in found.values()):
         reasons.append("wide_interval")

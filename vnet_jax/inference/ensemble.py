@@ -58,6 +58,7 @@ class Ensemble:
         phase: int,
         members: int | None = None,
         dtype: str | None = None,
+        newest: bool = False,
     ):
         """Reads the settings of the runs; variables are loaded when they are used.
 
@@ -67,6 +68,7 @@ class Ensemble:
             members: checkpoints of each run at most, best first; all of the best by
                 default.
             dtype: of the computation; each run's own when None.
+            newest: the newest checkpoint of each run alone.
 
         Raises:
             InputError: no run folder, no checkpoint in it, a run of the other phase, or
@@ -75,8 +77,8 @@ class Ensemble:
         self.phase = phase
         self.runs = [_open(path, phase) for path in paths]
         self.predictors = [predict.from_config(run.config, dtype) for run in self.runs]
-        self._members = members
-        self._steps = [run.ensemble(members) for run in self.runs]
+        self._chosen = (members, newest)
+        self._steps = [run.ensemble(*self._chosen) for run in self.runs]
         self._kept: dict[tuple[int, int], dict] = {}
         self._kept_bytes = 0
         for run in self.runs[1:]:
@@ -103,7 +105,7 @@ class Ensemble:
     def identity(self) -> list[dict]:
         """What the models are: `RunFolder.identity` and the folder of each run."""
         return [
-            {"run": str(run.path), **run.identity(self._members)} for run in self.runs
+            {"run": str(run.path), **run.identity(*self._chosen)} for run in self.runs
         ]
 
     def predict(

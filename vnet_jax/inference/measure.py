@@ -201,6 +201,13 @@ def touches_border(mask: np.ndarray) -> bool:
     )
 
 
+def all_volumes_ml(mask: np.ndarray, ct: Volume) -> dict:
+    """`volumes_ml` of one case; see `measure`."""
+    kidneys = find_components(mask > 0)
+    sides = split_sides(kidneys, ct.grid, body_midline_mm(ct))
+    return volumes_ml(mask, kidneys, sides, ct.grid)
+
+
 def measure(mask: np.ndarray, ct: Volume) -> dict:
     """All of the above for one case.
 

@@ -94,9 +94,7 @@ def clean(
     steps = {
         "components": lambda m: rules.keep_largest(m, hu, grid, settings.second_share),
         "hu": lambda m: rules.filter_cysts(m, hu, grid, settings.cyst_hu),
-        "small": lambda m: rules.drop_small_tumours(
-            m, hu, grid, settings.min_tumour_ml
-        ),
+        "small": lambda m: rules.drop_small(m, hu, grid, settings.min_tumour_ml),
         "holes": lambda m: rules.fill_holes(m, hu, grid),
     }
     mask, ledger = mask.copy(), []

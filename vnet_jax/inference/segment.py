@@ -40,6 +40,7 @@ class Segmenter:
         phase2: the networks that segment.
         synthetic: True where one of them has never seen a real CT.
         fast: the best checkpoint of each run only.
+        newest: the newest instead.
         dtype: of the computation, "float32" or "bfloat16"; None for each run's own.
         flips: axes along which phase 2 also predicts mirrored.
         rules: the post-processing.
@@ -54,6 +55,7 @@ class Segmenter:
         dtype: str = "trained",
         flips: str = "",
         trust: Trust = UNTUNED,
+        newest: bool = False,
     ):
         """Reads all settings from the run folders.
 
@@ -66,19 +68,21 @@ class Segmenter:
             dtype: of `DTYPES`; "auto" takes bfloat16 where the device is faster in it.
             flips: of "x", "y" and "z", those along which phase 2 predicts mirrored too.
             trust: post-processing and calibration, as `bin/tune.py` finds them.
+            newest: the newest checkpoint of each run alone, which no validation chose.
 
         Raises:
             InputError: a folder that is no run of its phase, or runs that do not match.
             ValueError: another dtype or axis.
         """
-        self.fast, self.dtype = fast, _computed_in(dtype)
+        self.fast, self.dtype, self.newest = fast, _computed_in(dtype), newest
         self.flips = tuple(sorted({AXES.index(axis) for axis in flips}))
         self.rules, self.calibration = trust.rules, trust.calibration
         self.phase1 = None
         if phase1 is not None:
             several = isinstance(phase1, list | tuple)
-            self.phase1 = Ensemble(phase1 if several else [phase1], 1, 1, self.dtype)
-        self.phase2 = Ensemble(phase2, 2, 1 if fast else None, self.dtype)
+            phase1 = phase1 if several else [phase1]
+            self.phase1 = Ensemble(phase1, 1, 1, self.dtype, newest)
+        self.phase2 = Ensemble(phase2, 2, 1 if fast else None, self.dtype, newest)
         ensembles = [e for e in (self.phase1, self.phase2) if e is not None]
         self.synthetic = any(e.synthetic for e in ensembles)
         self.models = {
@@ -92,6 +96,7 @@ class Segmenter:
         """What a mask depends on beside CT and models, ready for JSON."""
         return {
             "fast": self.fast,
+            "newest": self.newest,
             "dtype": self.dtype,
             "flips": "".join(AXES[axis] for axis in self.flips),
             "postprocess": self.rules.as_dict(),

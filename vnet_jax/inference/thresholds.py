@@ -82,6 +82,6 @@ def _calibration(facts: Mapping | None) -> Calibration | None:
         for name, value in facts["residuals"].items()
         if name in STRUCTURES
     }
-    limit = facts["review_below"]
+    limit = facts["review_at_most"]
     limit = None if limit is None else float(limit)
     return Calibration(residuals, limit, int(facts["cases"]))
