@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vnet_jax.ct.geometry import Grid
+from vnet_jax.errors import InputError
 from vnet_jax.inference import components, rules
-from vnet_jax.inference.postprocess import clean
+from vnet_jax.inference.postprocess import PostProcessing, clean, settings_from
 
 # 2 x 1 x 1 mm: 500 voxels are 1 ml.
 GRID = Grid((40, 40, 40), np.diag([2.0, 1.0, 1.0, 1.0]))
@@ -114,3 +115,82 @@ def test_components_come_by_size_with_their_centres_in_the_volume():
     whole = np.zeros(GRID.shape, int)
     whole[found.box] = found.index
     assert (whole[2:12, 2:12, 2:12] == 1).all()
+
+
+@pytest.mark.parametrize(("least", "label"), [(0.128, 2), (0.129, 1)])
+def test_a_tumour_below_the_least_volume_becomes_kidney(least, label):
+    mask, hu = case()  # 64 voxels are 0.128 ml, 26 are 0.052 ml
+    settings = PostProcessing(("small",), min_tumour_ml=least)
+    cleaned, ledger = clean(mask, hu, GRID, settings)
+    assert (cleaned[5:9, 5:9, 5:9] == label).all()
+    assert (cleaned[31:33, 31:33, 31:33] == 1).all()
+    assert [e["rule"] for e in ledger] == ["small_tumours"] * (3 - label)
+    assert {e["to"] for e in ledger} == {1}
+
+
+def test_holes_get_the_label_of_most_of_their_faces():
+    mask, hu = case()
+    mask[6:8, 6:8, 6:8] = 0  # inside the tumour
+    mask[3, 3, 3] = 0  # in the kidney
+    mask[4:6, 3, 9] = 0  # in the kidney, a diagonal neighbour below: another hole
+    mask[6, 4, 9] = 0
+    mask[2, 6, 6] = 0  # open to the outside
+    mask[12:15, 0:3, 37:40] = 1
+    mask[13, 0, 38] = 0  # open at the volume's face
+    expected = mask.copy()
+    expected[6:8, 6:8, 6:8] = 2
+    expected[3, 3, 3] = expected[4:6, 3, 9] = expected[6, 4, 9] = 1
+    cleaned, ledger = clean(mask, hu, GRID, PostProcessing(("holes",)))
+    np.testing.assert_array_equal(cleaned, expected)
+    assert [e["to"] for e in ledger] == [1, 1, 1, 2]
+    assert {e["rule"] for e in ledger} == {"holes"}
+    assert all(e["from"] == [0] for e in ledger)
+    assert sum(e["ml"] for e in ledger) == pytest.approx((8 + 1 + 2 + 1) / 500)
+
+
+def test_a_hole_between_kidney_and_tumour_goes_to_the_larger_side():
+    mask = np.zeros(GRID.shape, np.uint8)
+    mask[5:10, 5:10, 5:10] = 1
+    mask[8:10, 5:10, 5:10] = 2
+    mask[7, 7, 7] = 0  # one face of six is the tumour's
+    cleaned, _ = rules.fill_holes(mask, None, GRID)
+    assert cleaned[7, 7, 7] == 1
+    mask[6:9, 6:9, 6:9] = 2
+    mask[7, 7, 7] = 0
+    cleaned, _ = rules.fill_holes(mask, None, GRID)
+    assert cleaned[7, 7, 7] == 2
+
+
+def test_steps_are_switched_and_keep_their_order():
+    mask, hu = case()
+    hu[5:9, 5:9, 5:9] = 0
+    same, ledger = clean(mask, hu, GRID, PostProcessing(()))
+    np.testing.assert_array_equal(same, mask)
+    assert ledger == []
+    assert same is not mask
+    assert PostProcessing(("holes", "hu", "components")).steps == (
+        *("components", "hu", "holes"),
+    )
+    assert PostProcessing() == PostProcessing(("hu", "components"), 0.05, 10, 0)
+    _, ledger = clean(mask, hu, GRID, PostProcessing(("hu",), cyst_hu=-1))
+    assert ledger == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"steps": ["cysts"]}, "no post-processing step 'cysts'; the steps are comp"),
+        ({"second_share": -0.1}, "second_share is -0.1"),
+        ({"cyst_hu": float("nan")}, "cyst_hu is nan"),
+        ({"min_tumour_ml": "1"}, "min_tumour_ml is '1'"),
+        ({"cyst": 1}, "no post-processing settings"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(facts, said):
+    with pytest.raises(InputError, match=said):
+        settings_from(facts)
+
+
+def test_settings_survive_json():
+    settings = PostProcessing(("small", "holes"), min_tumour_ml=0.5)
+    assert settings_from(json.loads(json.dumps(settings.as_dict()))) == settings
