@@ -50,6 +50,7 @@ def place(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_infer_tune_infer(place):
     predicted = ["--input", "kits", "--device", "cpu", "--output"]
     done = call("infer", place, *predicted, "oof", "--save_raw")
@@ -76,8 +77,6 @@ def test_infer_tune_infer(place):
     ("flags", "said"),
     [
         (("--predictions", "nowhere", "--data", "kits"), "nowhere: no such folder"),
-        (("--predictions", "runs", "--data", "kits"), "--save_raw"),
-        (("--predictions", "runs", "--data", "none"), "none: no such folder; pass"),
         (("--predictions", "runs", "--data", "kits", "--out", "x"), "no .json file"),
     ],
 )

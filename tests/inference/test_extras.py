@@ -16,7 +16,13 @@ from vnet_jax.inference.case import Keep
 from vnet_jax.inference.confidence import STRUCTURES, Calibration
 from vnet_jax.inference.postprocess import PostProcessing
 from vnet_jax.inference.segment import Segmenter
-from vnet_jax.inference.thresholds import UNTUNED, Trust, read_thresholds, with_rules
+from vnet_jax.inference.thresholds import (
+    UNTUNED,
+    Trust,
+    changed,
+    read_thresholds,
+    with_rules,
+)
 
 __all__ = ["data"]  # a fixture
 
@@ -189,3 +195,32 @@ def test_every_option_is_part_of_what_was_done(data, tmp_path, runs):
         assert "skipped" not in run(jobs, segmenter)[1], options
         assert "skipped" in run(jobs, segmenter)[1], options
     assert "skipped" not in run(jobs, segmenter, keep=Keep(raw=True))[1]
+
+
+def test_what_is_asked_for_changes_what_was_tuned(tmp_path):
+    trust = read_thresholds(thresholds(tmp_path))
+    assert changed(trust, None, False, {}) is trust
+    assert changed(trust, None, True, {}).rules.steps == ()
+    other = changed(trust, ["components", " hu"], False, {"cyst_hu": 5.0})
+    assert other.rules.steps == ("components", "hu")
+    assert other.rules.cyst_hu == 5
+    assert other.rules.min_tumour_ml == trust.rules.min_tumour_ml
+    assert other.calibration is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((None, True, {"cyst_hu": 5.0}), "--keep_all and flags of post-processing"),
+        ((["hu"], True, {}), "--keep_all and flags of post-processing"),
+        ((["hu", "hole"], False, {}), "no post-processing step 'hole'"),
+        (
+            (None, False, {"min_tumour_ml": 1.0}),
+            "without the step 'small'; pass --postprocess=components,hu,small",
+        ),
+        ((None, False, {"second_share": -1.0}), "second_share is -1"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(asked, said):
+    with pytest.raises(InputError, match=said):
+        changed(UNTUNED, *asked)

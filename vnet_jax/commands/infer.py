@@ -14,20 +14,21 @@ on, and the exit status is 2.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 from absl import flags
 
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
-from vnet_jax.inference.postprocess import PostProcessing
 from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
-from vnet_jax.inference.thresholds import UNTUNED, Trust, read_thresholds, with_rules
+from vnet_jax.inference.thresholds import (
+    NEEDS,
+    UNTUNED,
+    Trust,
+    changed,
+    read_thresholds,
+)
 from vnet_jax.runs import sharding
-
-#: Which step a threshold belongs to.
-NEEDS = {"second_share": "components", "cyst_hu": "hu", "min_tumour_ml": "small"}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("input", None, "a NIfTI file, a folder of them, or a data set")
@@ -135,31 +136,9 @@ def _flips() -> str:
 def _trust() -> Trust:
     """--thresholds, changed by what the other flags say."""
     trust = read_thresholds(FLAGS.thresholds) if FLAGS.thresholds else UNTUNED
-    given = {
-        name: getattr(FLAGS, name)
-        for name in ("second_share", "cyst_hu", "min_tumour_ml")
-        if getattr(FLAGS, name) is not None
-    }
-    if FLAGS.keep_all:
-        if FLAGS.postprocess is not None or given:
-            raise InputError(
-                None, "--keep_all and flags of post-processing", "give one of them"
-            )
-        given["steps"] = ()
-    elif FLAGS.postprocess is not None:
-        given["steps"] = tuple(s.strip() for s in FLAGS.postprocess if s.strip())
-    rules = replace(trust.rules, **given)
-    if unused := [name for name in given if name in NEEDS and not _uses(rules, name)]:
-        raise InputError(
-            None,
-            f"--{unused[0]} without the step {NEEDS[unused[0]]!r}",
-            f"name it in --postprocess={','.join([*rules.steps, NEEDS[unused[0]]])}",
-        )
-    return with_rules(trust, rules)
-
-
-def _uses(rules: PostProcessing, name: str) -> bool:
-    return NEEDS[name] in rules.steps
+    given = {name: getattr(FLAGS, name) for name in NEEDS}
+    given = {name: value for name, value in given.items() if value is not None}
+    return changed(trust, FLAGS.postprocess, FLAGS.keep_all, given)
 
 
 def _phase1() -> list[str] | None:

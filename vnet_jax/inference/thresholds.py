@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vnet_jax.errors import InputError
 from vnet_jax.inference.confidence import STRUCTURES, Calibration
 from vnet_jax.inference.postprocess import PAPER, PostProcessing, settings_from
 
+#: Which step a threshold belongs to.
+NEEDS = {"second_share": "components", "cyst_hu": "hu", "min_tumour_ml": "small"}
 #: Version of the file's layout.
 FORMAT = 1
 
@@ -62,6 +64,44 @@ def read_thresholds(path: str | Path) -> Trust:
         ) from None
     why_not = "" if calibration else "the thresholds came without a calibration"
     return Trust(rules, calibration, why_not, hashlib.sha256(text).hexdigest())
+
+
+def changed(
+    trust: Trust,
+    steps: Sequence[str] | None,
+    keep_all: bool,
+    values: Mapping[str, float],
+) -> Trust:
+    """What was tuned, changed by what a user asks for.
+
+    Args:
+        trust: from `read_thresholds`, or `UNTUNED`.
+        steps: in place of its steps; None keeps them.
+        keep_all: no step at all.
+        values: of `NEEDS`, in place of its thresholds.
+
+    Raises:
+        InputError: `keep_all` with any of the others, an unknown step, or a threshold
+            whose step is not taken.
+    """
+    if keep_all and (steps is not None or values):
+        raise InputError(
+            None, "--keep_all and flags of post-processing", "give one of them"
+        )
+    if keep_all:
+        steps = ()
+    elif steps is None:
+        steps = trust.rules.steps
+    steps = tuple(step.strip() for step in steps if step.strip())
+    rules = replace(trust.rules, steps=steps, **values)
+    for name in values:
+        if NEEDS[name] not in rules.steps:
+            raise InputError(
+                None,
+                f"--{name} without the step {NEEDS[name]!r}",
+                f"pass --postprocess={','.join([*rules.steps, NEEDS[name]])}",
+            )
+    return with_rules(trust, rules)
 
 
 def with_rules(trust: Trust, rules: PostProcessing) -> Trust:
