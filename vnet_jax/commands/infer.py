@@ -20,6 +20,7 @@ from absl import flags
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
+from vnet_jax.inference.ensemble import validated_by
 from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
 from vnet_jax.inference.thresholds import (
     NEEDS,
@@ -84,6 +85,11 @@ flags.DEFINE_bool("keep_all", False, "no post-processing at all")
 flags.DEFINE_float("second_share", None, "components: the second's least share (0.05)")
 flags.DEFINE_float("cyst_hu", None, "hu: mean HU below which a tumour is a cyst (10)")
 flags.DEFINE_float("min_tumour_ml", None, "small: volume below which a tumour is none")
+flags.DEFINE_bool(
+    "validation_only",
+    False,
+    "only the cases that every run given held out to validate on, for bin/tune.py",
+)
 flags.DEFINE_bool("overwrite", False, "also cases that are done and unchanged")
 flags.DEFINE_bool("strict", False, "stop at the first case that fails")
 flags.DEFINE_string(
@@ -97,7 +103,7 @@ def main(argv: list[str]) -> int:
     for name in ("input", "output"):
         if not getattr(FLAGS, name):
             raise InputError(None, f"--{name} is missing", f"pass --{name}=PATH")
-    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys)
+    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, _only())
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
@@ -119,6 +125,13 @@ def main(argv: list[str]) -> int:
     )
     _report(len(jobs), failed)
     return 2 if failed else 0
+
+
+def _only() -> set[str] | None:
+    """The cases of --validation_only."""
+    if not FLAGS.validation_only:
+        return None
+    return validated_by([*(_phase1() or ()), *FLAGS.phase2])
 
 
 def _flips() -> str:
