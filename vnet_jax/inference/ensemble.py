@@ -147,9 +147,8 @@ class Ensemble:
 
     def unmirrored(self, axes: Sequence[int]) -> bool:
         """Whether a run has never seen a CT mirrored along one of the axes."""
-        trained = [
-            run.config.get("augment", {}).get("flip", (0,) * 3) for run in self.runs
-        ]
+        nowhere = {"flip": (0.0, 0.0, 0.0)}
+        trained = [run.config.get("augment", nowhere)["flip"] for run in self.runs]
         return not all(flip[axis] for flip in trained for axis in axes)
 
     def _variables(self, i: int) -> Iterator[dict]:

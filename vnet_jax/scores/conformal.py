@@ -2,8 +2,9 @@
 
 Split conformal prediction (Vovk, Gammerman and Shafer, 2005; Lei et al., 2018): of n
 cases and a new one that are exchangeable, the new one's residual is among the
-ceil((n + 1) level) smallest with a chance of at least `level`. Where the residuals are
-out-of-fold ones, as here, this is the CV+ setting (Barber et al., 2021).
+ceil((n + 1) level) smallest with a chance of at least `level`. With out-of-fold
+residuals of several networks, as `bin/tune.py` has them, it comes near to CV+ (Barber
+et al., 2021): the chance is proven to be lower, and found to be about `level`.
 """
 
 from __future__ import annotations
