@@ -150,6 +150,23 @@ def test_too_few_cases_give_no_interval(folders):
     assert "| -" in as_markdown(facts).replace("|        -", "| -")
 
 
+def test_a_case_in_which_nothing_was_found_calibrates_nothing(folders):
+    path = folders[0] / "case_00004.json"
+    facts = json.loads(path.read_text())
+    facts["confidence"] = dict.fromkeys(facts["confidence"])
+    path.write_text(json.dumps(facts))
+    facts, _ = tuned(folders)
+    assert facts["cases"] == 10
+    assert facts["calibration"]["cases"] == 9
+    for path in folders[0].glob("*.json"):
+        facts = json.loads(path.read_text())
+        facts["confidence"] = dict.fromkeys(facts["confidence"])
+        path.write_text(json.dumps(facts))
+    facts, _ = tuned(folders)
+    assert facts["calibration"] is None
+    assert "nothing was found in any case" in as_markdown(facts)
+
+
 def test_without_summaries_there_is_no_calibration(folders):
     (folders[0] / "case_00002.json").unlink()
     facts, _ = tuned(folders)

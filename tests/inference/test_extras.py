@@ -123,6 +123,7 @@ def test_the_newest_checkpoint_is_chosen_by_nothing(runs):
 def thresholds(tmp_path, **changes):
     facts = {
         "format": 1,
+        "models": [],
         "postprocess": {"steps": ["hu", "small"], "min_tumour_ml": 64.5 * ML},
         "calibration": {
             "residuals": dict.fromkeys(STRUCTURES, 2.0),
@@ -139,6 +140,11 @@ def thresholds(tmp_path, **changes):
 def test_thresholds_bring_rules_intervals_and_the_flag(runs, ct, tmp_path):
     segment = load(*runs, thresholds=thresholds(tmp_path))
     mask, facts = segment((ct.array, ct.grid.affine))
+    assert [w["code"] for w in facts["warnings"]] == ["other_models"]
+    own = [model["sha256"] for model in facts["models"]["phase2"]]
+    segment = load(*runs, thresholds=thresholds(tmp_path, models=own))
+    mask, facts = segment((ct.array, ct.grid.affine))
+    assert facts["warnings"] == []
     assert 2 not in mask  # the tumour of 64 voxels is too small for these
     assert [e["rule"] for e in facts["ledger"]] == ["small_tumours"]
     low, high = facts["intervals_ml"]["kidney_left"]

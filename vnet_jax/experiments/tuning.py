@@ -137,11 +137,16 @@ def tune(
 
 def _calibrated(seen, rules, sources, dices, poor_dice, workers, shown) -> dict:
     """Calibration and its report; volumes are those of cross-fitted thresholds."""
-    told = [case for case in seen if case.score is not None]
-    if len(told) < len(seen):
-        without = len(seen) - len(told)
+    note = ""
+    if without := sum(not case.told for case in seen):
         note = f"{without} of {len(seen)} cases have no confidence in their summary"
+    elif not any(case.score for case in seen):
+        note = "nothing was found in any case"
+    if note:
         return {"calibration": None, "calibration_report": {"note": note}}
+    dices = [d for case, d in zip(seen, dices, strict=True) if case.score]
+    # Where phase 1 finds nothing, inference gives no interval either.
+    seen = [case for case in seen if case.score]
     jobs = [(sources[case.id], rules[case.id]) for case in seen]
     found = {
         name: (predicted, true)

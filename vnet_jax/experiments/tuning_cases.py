@@ -46,7 +46,8 @@ class Seen:
     Attributes:
         id: the case.
         table: its components; None where it could not be read.
-        score: its confidence; None where no summary has one.
+        score: its confidence; None where phase 1 found nothing, or nothing is told.
+        told: whether a summary tells of the confidence.
         models: SHA-256 of each model of phase 2.
         synthetic: whether its models have only seen synthetic CTs.
         newest: whether it was predicted with the newest checkpoints, chosen by nothing.
@@ -56,6 +57,7 @@ class Seen:
     id: str
     table: Table | None = None
     score: Mapping[str, float] | None = None
+    told: bool = False
     models: tuple[str, ...] = ()
     synthetic: bool = False
     newest: bool = False
@@ -144,6 +146,7 @@ def see(source: Source) -> Seen:
         source.id,
         table,
         score if whole else None,
+        bool(score),
         tuple(m["sha256"] for m in facts.get("models", {}).get("phase2", ())),
         bool(facts.get("trained_on_synthetic")),
         bool(facts.get("options", {}).get("newest")),

@@ -130,6 +130,8 @@ class Segmenter:
         raw, box = self._refine(case, region)
         if keep.raw:
             case.stages["raw"] = raw
+        if self.calibration and not self._calibrated_models():
+            case.warn("other_models", "calibrated on predictions of other models")
         ct = scan.volume
         with case.clock("postprocess"):
             mask, ledger = clean(raw, ct.array, ct.grid, self.rules)
@@ -143,6 +145,10 @@ class Segmenter:
             "timings_s": case.clock.seconds,
         }
         return Result(mask, case.stages, case.maps, facts)
+
+    def _calibrated_models(self) -> bool:
+        """Whether all models of phase 2 were among those of the calibration."""
+        return all(m["sha256"] in self._trust.models for m in self.models["phase2"])
 
     def _region(self, case: Case, kidneys: Scan | None) -> Grid | None:
         """Where the kidneys are, or None."""

@@ -27,12 +27,14 @@ class Trust:
         calibration: of intervals and the flag; None where there is none that holds.
         why_not: why there is none, for the summary.
         sha256: of the file; None where there is no file.
+        models: SHA-256 of the models of phase 2 that it was learned with.
     """
 
     rules: PostProcessing = PAPER
     calibration: Calibration | None = None
     why_not: str = ""
     sha256: str | None = None
+    models: frozenset[str] = frozenset()
 
 
 #: The paper's rules, and nothing learned about the confidence.
@@ -54,6 +56,7 @@ def read_thresholds(path: str | Path) -> Trust:
             )
         rules = settings_from(facts["postprocess"])
         calibration = _calibration(facts["calibration"])
+        models = frozenset(facts["models"])
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}") from None
     except InputError as error:
@@ -63,7 +66,8 @@ def read_thresholds(path: str | Path) -> Trust:
             path, f"no thresholds ({error!r})", "make them with bin/tune.py"
         ) from None
     why_not = "" if calibration else "the thresholds came without a calibration"
-    return Trust(rules, calibration, why_not, hashlib.sha256(text).hexdigest())
+    sha256 = hashlib.sha256(text).hexdigest()
+    return Trust(rules, calibration, why_not, sha256, models)
 
 
 def changed(
@@ -111,7 +115,7 @@ def with_rules(trust: Trust, rules: PostProcessing) -> Trust:
     why_not = trust.why_not
     if trust.calibration:
         why_not = "not calibrated for this post-processing"
-    return Trust(rules, None, why_not, trust.sha256)
+    return replace(trust, rules=rules, calibration=None, why_not=why_not)
 
 
 def _calibration(facts: Mapping | None) -> Calibration | None:
