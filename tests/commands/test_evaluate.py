@@ -123,3 +123,16 @@ def test_kits23_and_another_folder_of_predictions(folders, tmp_path):
     latex = (out / "tables.tex").read_text()
     assert latex.count("begin{table}") == 5
     assert "Compared with" in (out / "tables.md").read_text()
+
+
+def test_what_the_choices_were_made_on_stands_beside_the_scores(folders):
+    _, masks, out, arguments = folders
+    label = masks / "case_00000.nii.gz"
+    for name in ("raw", "probability", "disagreement"):  # as infer leaves them there
+        (masks / f"case_00000_{name}.nii.gz").write_bytes(label.read_bytes())
+    done = evaluate(*arguments, "--allow_missing", "--chosen_on", "same cases")
+    assert done.returncode == 0
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["chosen_on"] == "same cases"
+    assert scores["extra"] == []
+    assert "chosen on: same cases." in (out / "tables.md").read_text()

@@ -45,6 +45,12 @@ flags.DEFINE_list("cases", [], "the names of those to score; every label by defa
 flags.DEFINE_string("compare", "", "another folder of predictions, to test against")
 flags.DEFINE_boolean("surface", True, "also surface Dice, HD95 and average distance")
 flags.DEFINE_boolean("allow_missing", False, "exit 0 although predictions are missing")
+flags.DEFINE_enum(
+    "chosen_on",
+    "",
+    ["", "same cases", "cross-fitted", "held out"],
+    "which cases chose checkpoints and thresholds; stands beside the scores",
+)
 flags.DEFINE_integer("bootstrap_seed", 0, "seed of bootstrap and permutations")
 flags.DEFINE_integer("workers", 0, "processes; each holds one case; 0: one a core", 0)
 flags.mark_flags_as_required(["predictions", "labels", "out"])
@@ -58,6 +64,7 @@ def main(argv: list[str]) -> int:
         other = _score(FLAGS.compare)
         _complain(other)
         report.comparison = compare(report, other, FLAGS.compare, FLAGS.bootstrap_seed)
+    report.chosen_on = FLAGS.chosen_on
     evaluation.write(FLAGS.out, report)
     if report.summary:
         print(

@@ -3,33 +3,48 @@
     python bin/infer.py --input ct.nii.gz --output masks/ \
         --phase1 runs/phase1 --phase2 runs/phase2
 
-Beside each mask (uint8; 1 kidney, 2 tumour; on the CT's own grid) stand `.json`
-(docs/summary.md) and `.png`. Cases whose CT, models and options have not changed are
-skipped. A CT that cannot be segmented is told in one line; the others go on, and the
-exit status is 2.
+The 5 best checkpoints of a run are averaged, and several runs (folds, losses, variants)
+where --phase2 is given several times; --tta adds mirror images. One network is in
+memory at a time. Beside each mask (uint8; 1 kidney, 2 tumour; on the CT's own grid)
+stand `.json` (docs/summary.md) and `.png`. Cases whose CT, models and options have not
+changed are skipped. A CT that cannot be segmented is told in one line; the others go
+on, and the exit status is 2.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from absl import flags
 
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
-from vnet_jax.inference.segment import DTYPES, Segmenter
+from vnet_jax.inference.case import Keep
+from vnet_jax.inference.ensemble import validated_by
+from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
+from vnet_jax.inference.thresholds import (
+    NEEDS,
+    UNTUNED,
+    Trust,
+    changed,
+    read_thresholds,
+)
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("input", None, "a NIfTI file, a folder of them, or a data set")
 flags.DEFINE_list("cases", [], "the names of those to take; all by default")
 flags.DEFINE_string("output", None, "a folder, or the mask's name for a single file")
-flags.DEFINE_string("phase1", "runs/phase1", "run folder of phase 1")
+flags.DEFINE_multi_string(
+    "phase1", ["runs/phase1"], "run folder of phase 1; several are averaged"
+)
 flags.DEFINE_multi_string(
     "phase2", ["runs/phase2"], "run folder of phase 2; several are averaged"
 )
 flags.DEFINE_bool("fast", False, "the best checkpoint only, not the mean of the best 5")
+flags.DEFINE_bool(
+    "newest", False, "the newest checkpoint only, which no validation case has chosen"
+)
 flags.DEFINE_enum(
     "dtype",
     "trained",
@@ -45,6 +60,37 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     "save_stages", False, "also write the masks of phase 1 and of phase 2's stage 1"
 )
+flags.DEFINE_bool("save_raw", False, "also write the mask before post-processing")
+flags.DEFINE_bool(
+    "save_probability", False, "also write the mean probabilities of kidney and tumour"
+)
+flags.DEFINE_bool(
+    "save_disagreement", False, "also write how much the ensemble's members differ"
+)
+flags.DEFINE_bool("tta", False, "phase 2 also predicts mirrored, along --flips")
+flags.DEFINE_list(
+    "flips",
+    None,
+    "axes to mirror along, of x (left-right), y and z, alone and together: all three "
+    "take 8 times as long; implies --tta, which without it means x,y,z",
+)
+flags.DEFINE_string(
+    "thresholds", None, "file of bin/tune.py: post-processing, intervals, review flag"
+)
+flags.DEFINE_list(
+    "postprocess",
+    None,
+    "steps in place of the paper's components,hu: of components, hu, small, holes",
+)
+flags.DEFINE_bool("keep_all", False, "no post-processing at all")
+flags.DEFINE_float("second_share", None, "components: the second's least share (0.05)")
+flags.DEFINE_float("cyst_hu", None, "hu: mean HU below which a tumour is a cyst (10)")
+flags.DEFINE_float("min_tumour_ml", None, "small: volume below which a tumour is none")
+flags.DEFINE_bool(
+    "validation_only",
+    False,
+    "only the cases that every run given held out to validate on, for bin/tune.py",
+)
 flags.DEFINE_bool("overwrite", False, "also cases that are done and unchanged")
 flags.DEFINE_bool("strict", False, "stop at the first case that fails")
 flags.DEFINE_string(
@@ -58,15 +104,24 @@ def main(argv: list[str]) -> int:
     for name in ("input", "output"):
         if not getattr(FLAGS, name):
             raise InputError(None, f"--{name} is missing", f"pass --{name}=PATH")
-    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, FLAGS.cases)
+    names, only = FLAGS.cases, _only()
+    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, names, only)
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
-    segmenter = Segmenter(_phase1(), FLAGS.phase2, FLAGS.fast, FLAGS.dtype)
+    trust = _trust()
+    segmenter = Segmenter(
+        _phase1(), FLAGS.phase2, FLAGS.fast, FLAGS.dtype, _flips(), trust, FLAGS.newest
+    )
     failed = batch.run(
         jobs,
         segmenter,
-        save_stages=FLAGS.save_stages,
+        keep=Keep(
+            FLAGS.save_stages,
+            FLAGS.save_raw,
+            FLAGS.save_probability,
+            FLAGS.save_disagreement,
+        ),
         overwrite=FLAGS.overwrite,
         strict=FLAGS.strict,
     )
@@ -74,7 +129,34 @@ def main(argv: list[str]) -> int:
     return 2 if failed else 0
 
 
-def _phase1() -> Path | None:
+def _only() -> set[str] | None:
+    """The cases of --validation_only."""
+    if not FLAGS.validation_only:
+        return None
+    return validated_by([*(_phase1() or ()), *FLAGS.phase2])
+
+
+def _flips() -> str:
+    """The axes of --tta and --flips, such as "xy"."""
+    if FLAGS.flips is None:
+        return "xyz" if FLAGS.tta else ""
+    axes = "".join(axis.strip().lower() for axis in FLAGS.flips)
+    if not set(axes) <= set(AXES):
+        raise InputError(
+            None, f"--flips={','.join(FLAGS.flips)}: no such axis", "give some of x,y,z"
+        )
+    return axes
+
+
+def _trust() -> Trust:
+    """--thresholds, changed by what the other flags say."""
+    trust = read_thresholds(FLAGS.thresholds) if FLAGS.thresholds else UNTUNED
+    given = {name: getattr(FLAGS, name) for name in NEEDS}
+    given = {name: value for name, value in given.items() if value is not None}
+    return changed(trust, FLAGS.postprocess, FLAGS.keep_all, given)
+
+
+def _phase1() -> list[str] | None:
     """Phase 1 is not needed, and need not exist, where kidney masks are given."""
     return None if FLAGS.kidneys else FLAGS.phase1
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from vnet_jax.ct.nifti import ct_from, read_labels
 from vnet_jax.inference.segment import Segmenter
+from vnet_jax.inference.thresholds import UNTUNED, read_thresholds
 
 
 class Loaded:
@@ -34,20 +35,32 @@ class Loaded:
         return result.mask, result.summary
 
 
-def load(phase1, phase2, fast: bool = False, dtype: str = "trained") -> Loaded:
+def load(
+    phase1,
+    phase2,
+    fast: bool = False,
+    dtype: str = "trained",
+    flips: str = "",
+    thresholds=None,
+) -> Loaded:
     """Loads trained phases for use from Python.
 
     >>> segment = load("runs/phase1", "runs/phase2")  # doctest: +SKIP
     >>> mask, summary = segment("ct.nii.gz")  # doctest: +SKIP
 
     Args:
-        phase1: run folder, or None where every call gives `kidneys`.
+        phase1: run folder, or several that are averaged, or None where every call gives
+            `kidneys`.
         phase2: run folder, or several that are averaged.
         fast: the best checkpoint of each only.
         dtype: of `DTYPES`; "auto" is up to twice as fast on many devices.
+        flips: of "x", "y" and "z", those along which phase 2 predicts mirrored too.
+        thresholds: file of `bin/tune.py`: post-processing, intervals and the flag.
 
     Returns:
         A callable: (path | nibabel image | (array, affine)) -> (mask, summary).
     """
     several = isinstance(phase2, list | tuple)
-    return Loaded(Segmenter(phase1, phase2 if several else [phase2], fast, dtype))
+    phase2 = phase2 if several else [phase2]
+    trust = UNTUNED if thresholds is None else read_thresholds(thresholds)
+    return Loaded(Segmenter(phase1, phase2, fast, dtype, flips, trust))

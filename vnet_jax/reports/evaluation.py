@@ -71,6 +71,10 @@ def as_markdown(report: Report) -> str:
     """Every table, the paper's Tables 1 and 2 among them, and what was not scored."""
     parts = [f"# Scores of {len(report.cases)} cases\n"]
     parts += [notes(report.challenge)]
+    if report.chosen_on:
+        parts.append(
+            f"Checkpoints and thresholds were chosen on: {report.chosen_on}.\n"
+        )
     parts += [table.markdown() for table in all_tables(report)]
     lists = {
         "Missing predictions": report.missing,

@@ -20,6 +20,9 @@ from vnet_jax.scores.labels import find_labels, nifti_files, nifti_named
 #: A process takes as long to start as to score a few cases.
 CASES_A_WORKER = 8
 
+#: What else inference may write beside a mask; nothing that is scored.
+BESIDE = ("_raw", "_probability", "_disagreement")
+
 
 @dataclass
 class Report:
@@ -40,6 +43,8 @@ class Report:
         failed: [{"id", "reason"}], cases that could not be read or compared.
         extra: ids with a prediction and no label, such as KiTS19's 210 to 299.
         comparison: of another folder: {"with", "tests": of `paired.compare`}, or None.
+        chosen_on: which cases chose checkpoints and thresholds ("same cases",
+            "cross-fitted", "held out"); "" where nobody said.
     """
 
     challenge: str = "kits19"
@@ -49,6 +54,7 @@ class Report:
     failed: list[dict] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     comparison: dict | None = None
+    chosen_on: str = ""
 
     def as_dict(self) -> dict:
         """Plain types, for JSON."""
@@ -223,5 +229,6 @@ def _by_score(report: Report) -> dict[str, dict[str, float]]:
 def _extra(predictions: Path, names: set[str]) -> list[str]:
     """Predictions without a label; a stage's mask beside its case's is none of them."""
     stems = {stem(file) for file in nifti_files(predictions)}
-    stage_masks = {s + ending for s in stems for ending in STAGES.values() if ending}
+    endings = [*filter(None, STAGES.values()), *BESIDE]
+    stage_masks = {s + ending for s in stems for ending in endings}
     return sorted(stems - names - stage_masks)
