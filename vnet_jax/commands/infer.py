@@ -2,6 +2,7 @@
 
     python bin/infer.py --input ct.nii.gz --output masks/ \
         --phase1 runs/phase1 --phase2 runs/phase2
+    python bin/infer.py --input ct.nii.gz --output masks/ --bundle kidney.vnet
 
 Beside each mask (uint8; 1 kidney, 2 tumour; on the CT's own grid) stand `.json`
 (docs/summary.md) and `.png`. Cases whose CT, models and options have not changed are
@@ -12,12 +13,12 @@ exit status is 2.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from absl import flags
 
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
+from vnet_jax.inference.load import open_phases
 from vnet_jax.inference.segment import DTYPES, Segmenter
 from vnet_jax.runs import sharding
 
@@ -27,6 +28,9 @@ flags.DEFINE_string("output", None, "a folder, or the mask's name for a single f
 flags.DEFINE_string("phase1", "runs/phase1", "run folder of phase 1")
 flags.DEFINE_multi_string(
     "phase2", ["runs/phase2"], "run folder of phase 2; several are averaged"
+)
+flags.DEFINE_string(
+    "bundle", None, "a file of bin/bundle.py, in place of both run folders"
 )
 flags.DEFINE_bool("fast", False, "the best checkpoint only, not the mean of the best 5")
 flags.DEFINE_enum(
@@ -61,7 +65,7 @@ def main(argv: list[str]) -> int:
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
-    segmenter = Segmenter(_phase1(), FLAGS.phase2, FLAGS.fast, FLAGS.dtype)
+    segmenter = Segmenter(*_phases(), FLAGS.fast, FLAGS.dtype)
     failed = batch.run(
         jobs,
         segmenter,
@@ -73,9 +77,16 @@ def main(argv: list[str]) -> int:
     return 2 if failed else 0
 
 
-def _phase1() -> Path | None:
+def _phases() -> tuple:
     """Phase 1 is not needed, and need not exist, where kidney masks are given."""
-    return None if FLAGS.kidneys else FLAGS.phase1
+    phase1, phase2 = FLAGS.phase1, FLAGS.phase2
+    if FLAGS.bundle:
+        for name in ("phase1", "phase2"):
+            if FLAGS[name].present:
+                wrong = f"--bundle and --{name} both name a phase {name[-1]}"
+                raise InputError(None, wrong, "pass one of them")
+        phase1, phase2 = open_phases(FLAGS.bundle)
+    return None if FLAGS.kidneys else phase1, phase2
 
 
 def _report(total: int, failed: list) -> None:

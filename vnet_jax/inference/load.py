@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from vnet_jax.ct.nifti import ct_from, read_labels
+from vnet_jax.errors import InputError
 from vnet_jax.inference.segment import Segmenter
+from vnet_jax.runs.bundle import open_bundle
+from vnet_jax.runs.folder import TrainedRun
 
 
 class Loaded:
@@ -34,20 +37,44 @@ class Loaded:
         return result.mask, result.summary
 
 
-def load(phase1, phase2, fast: bool = False, dtype: str = "trained") -> Loaded:
+def load(phase1, phase2=None, fast: bool = False, dtype: str = "trained") -> Loaded:
     """Loads trained phases for use from Python.
 
+    >>> segment = load("kidney.vnet")  # doctest: +SKIP
     >>> segment = load("runs/phase1", "runs/phase2")  # doctest: +SKIP
     >>> mask, summary = segment("ct.nii.gz")  # doctest: +SKIP
 
     Args:
-        phase1: run folder, or None where every call gives `kidneys`.
+        phase1: run folder, or None where every call gives `kidneys`; without a phase2,
+            a bundle of both.
         phase2: run folder, or several that are averaged.
         fast: the best checkpoint of each only.
         dtype: of `DTYPES`; "auto" is up to twice as fast on many devices.
 
     Returns:
         A callable: (path | nibabel image | (array, affine)) -> (mask, summary).
+
+    Raises:
+        InputError: no such run or bundle, a bundle with a changed byte, or runs that do
+            not match.
     """
+    if phase2 is None:
+        phase1, phase2 = open_phases(phase1)
     several = isinstance(phase2, list | tuple)
     return Loaded(Segmenter(phase1, phase2 if several else [phase2], fast, dtype))
+
+
+def open_phases(path) -> tuple[TrainedRun, list[TrainedRun]]:
+    """Phase 1 and phase 2 of a bundle, for `Segmenter`.
+
+    Args:
+        path: the bundle.
+
+    Raises:
+        InputError: no bundle, a changed one, or one whose masks would be others.
+    """
+    bundle = open_bundle(path)
+    if bundle.facts("thresholds") is not None:
+        wrong = "holds thresholds, and this version has no settings to apply them to"
+        raise InputError(path, wrong, "install the version of vnet_jax that made it")
+    return bundle.phase1, list(bundle.phase2)

@@ -83,8 +83,8 @@ class Segmenter:
         Phase 1 predicts with its best checkpoint alone: it only places the box.
 
         Args:
-            phase1: run folder, or None.
-            phase2: run folders; all their best checkpoints are averaged.
+            phase1: run folder or run of an opened bundle, or None.
+            phase2: such runs; all their best checkpoints are averaged.
             fast: the best checkpoint of each run only.
             dtype: of `DTYPES`; "auto" takes bfloat16 where the device is faster in it.
 

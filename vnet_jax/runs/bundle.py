@@ -1,0 +1,352 @@
+"""A bundle: both phases in one file, with all that inference needs.
+
+    phase1/0/420.safetensors   parameters and running averages of a checkpoint, under
+    phase2/0/610.safetensors   "params/..." and "batch_stats/..."
+    thresholds.json            optional, as it was given
+    scores.json                optional, as it was given
+    manifest.json              what they are: `Manifest`'s fields; last, as it has their
+                               checksums
+
+The container is `vnet_jax.runs.sealed`'s, the weights' form `vnet_jax.runs.tensors`'s.
+Reading one runs no code from it and writes nothing: checkpoints are read from their
+place in the file when they are used, one at a time. The optimiser's memory, the cases'
+names and the paths of the machine it was trained on are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from vnet_jax.errors import InputError
+from vnet_jax.runs import tensors
+from vnet_jax.runs.digest import digest
+from vnet_jax.runs.folder import TrainedRun, as_config, versions
+from vnet_jax.runs.sealed import Part, open_sealed, writing_sealed
+
+#: Version of the manifest. The seal at the end stays the same in all versions.
+FORMAT = 1
+SUFFIX = ".vnet"
+MANIFEST = "manifest.json"
+MOST_JSON_BYTES = 16_000_000
+VARIABLES = ("params", "batch_stats")
+#: Fields of a config that name places on the machine of the training.
+PLACES = (("data", "root"), ("data", "cache"), ("data", "phase1"), ("init_from",))
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """An opened bundle.
+
+    Attributes:
+        path: the file.
+        manifest: what it says of itself; `docs/reference.md` states the fields.
+        phase1: the run that places the box.
+        phase2: the runs that segment.
+        parts: where the parts lie, by name.
+    """
+
+    path: Path
+    manifest: dict
+    phase1: BundledRun
+    phase2: list[BundledRun]
+    parts: dict[str, Part]
+
+    def runs(self) -> list[BundledRun]:
+        """All of them, phase 1's first."""
+        return [self.phase1, *self.phase2]
+
+    def facts(self, name: str) -> dict | None:
+        """The JSON object that was packed as "thresholds" or "scores"; None if none."""
+        part = self.parts.get(f"{name}.json")
+        return None if part is None else _parsed(self.path, part)
+
+
+class BundledRun(TrainedRun):
+    """One run in a bundle, in the place of its folder."""
+
+    def __init__(self, path: Path, facts: Mapping, parts: Mapping[str, Part]):
+        """Reads a run's entry in the manifest.
+
+        Args:
+            path: the bundle and the run's place in it.
+            facts: the entry.
+            parts: of the bundle.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        self.path = path
+        self.config = as_config(facts["config"])
+        self.model = dict(facts["model"])
+        bool(self.model["synthetic"])  # KeyError now, not when it is asked for
+        self.checkpoints = BundledCheckpoints(path, facts["members"], parts)
+
+
+class BundledCheckpoints:
+    """The checkpoints of a bundled run, as `Checkpoints` gives them to inference."""
+
+    def __init__(
+        self, path: Path, members: Sequence[Mapping], parts: Mapping[str, Part]
+    ):
+        """Reads the entries of the members; their weights are read when used."""
+        self.path = path
+        self._members = {int(member["step"]): member for member in members}
+        self._parts = {s: parts[m["weights"]] for s, m in self._members.items()}
+        if not members or len(self._members) != len(members):
+            raise ValueError(f"{path.name} has no members, or two of one step")
+
+    def steps(self) -> list[int]:
+        """The steps of the members, oldest first."""
+        return sorted(self._members)
+
+    def best(self) -> list[tuple[int, float]]:
+        """(step, score) of those that were validated, best first."""
+        scores = [(step, m["score"]) for step, m in self._members.items()]
+        return [(step, score) for step, score in scores if score is not None]
+
+    def digest(self, step: int) -> str:
+        """SHA-256 of the variables of a step, as in its run folder."""
+        return self._members[step]["sha256"]
+
+    def variables(self, step: int) -> dict:
+        """Parameters and running averages of a step, as NumPy arrays.
+
+        Raises:
+            InputError: the file was changed since it was opened.
+        """
+        part = self._parts[step]
+        try:
+            with part.open() as file:
+                found = _nested(tensors.read(file, part.size))
+        except (OSError, ValueError, RecursionError) as error:
+            wrong = f"{part.name} cannot be read ({error})"
+            raise InputError(part.file, wrong, "copy it anew") from None
+        if digest(found) != self.digest(step):
+            wrong = f"{part.name} is not what the manifest says"
+            raise InputError(part.file, wrong, "copy it anew")
+        return found
+
+    def part(self, step: int) -> Part:
+        """Where the variables of a step lie."""
+        return self._parts[step]
+
+
+def is_bundle_name(path) -> bool:
+    """Whether a file's name ends as a bundle's does."""
+    return Path(path).suffix.lower() == SUFFIX
+
+
+def write_bundle(
+    path,
+    phase1: TrainedRun,
+    phase2: Sequence[TrainedRun],
+    *,
+    licence: str,
+    members: int | None = None,
+    extras: Mapping[str, Path] | None = None,
+    tell: Callable[[str], None] = lambda name: None,
+) -> None:
+    """Packs trained runs; the same runs give the same bytes.
+
+    Args:
+        path: the file to make, whole or not at all.
+        phase1: the run that places the box; its best checkpoint is packed.
+        phase2: the runs that segment.
+        licence: of the training data.
+        members: checkpoints of each run of phase 2 at most, best first; all of the best
+            by default.
+        extras: JSON files by name, "thresholds" and "scores".
+        tell: is told the name of each checkpoint that is packed.
+
+    Raises:
+        InputError: a checkpoint or an extra that cannot be read, a target that is
+            there.
+        OSError: a full disk; nothing stays behind.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(path, "is there already", "remove it or pass another --output")
+    contents = {name: _content(file) for name, file in (extras or {}).items()}
+    with writing_sealed(path) as writer:
+        first = _add_run(writer, "phase1/0", phase1, 1, tell)
+        second = [
+            _add_run(writer, f"phase2/{i}", run, members, tell)
+            for i, run in enumerate(phase2)
+        ]
+        for name, content in contents.items():
+            writer.add_bytes(f"{name}.json", content)
+        classes = phase2[0].model["classes"]
+        manifest = {
+            "format": FORMAT,
+            "licence": licence,
+            "synthetic": any(run.synthetic for run in (phase1, *phase2)),
+            "labels": {str(value): name for value, name in enumerate(classes)},
+            "phases": {"1": [first], "2": second},
+            "versions": versions(),
+            "parts": writer.parts,
+        }
+        text = json.dumps(manifest, indent=1, allow_nan=False)
+        writer.add_bytes(MANIFEST, text.encode())
+
+
+def open_bundle(path) -> Bundle:
+    """Checks every byte of a bundle and reads its manifest.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: no bundle, a changed one, or one of another format.
+    """
+    path = Path(path)
+    parts = open_sealed(path)
+    if MANIFEST not in parts:
+        raise InputError(path, "holds no manifest.json", "make it with bin/bundle.py")
+    manifest = _parsed(path, parts[MANIFEST])
+    if (given := manifest.get("format")) != FORMAT:
+        wrong = f"a bundle of format {given!r}, this program reads {FORMAT}"
+        raise InputError(path, wrong, "install the version of vnet_jax that made it")
+    try:
+        _check_parts(manifest, parts)
+        (phase1,) = _runs(path, 1, manifest, parts)
+        phase2 = _runs(path, 2, manifest, parts)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        wrong = f"its manifest is not as bin/bundle.py writes it ({error!r:.120})"
+        raise InputError(path, wrong, "make it anew") from None
+    return Bundle(path, manifest, phase1, phase2, parts)
+
+
+def verify(bundle: Bundle, tell: Callable[[str], None] = lambda name: None) -> None:
+    """Reads every checkpoint as inference would, and compares all checksums.
+
+    Args:
+        bundle: an opened one; `open_bundle` has checked its bytes.
+        tell: is told the name of each checkpoint that was read.
+
+    Raises:
+        InputError: a part that is not what the manifest says.
+    """
+    for name, facts in bundle.manifest["parts"].items():
+        if bundle.parts[name].sha256() != facts["sha256"]:
+            raise InputError(bundle.path, f"{name} has another SHA-256")
+    for run in bundle.runs():
+        for step in run.checkpoints.steps():
+            run.checkpoints.variables(step)
+            tell(run.checkpoints.part(step).name)
+
+
+def _add_run(writer, place: str, run: TrainedRun, members, tell) -> dict:
+    """Packs a run's members; returns its entry in the manifest."""
+    scores = dict(run.checkpoints.best())
+    entries = []
+    for step in run.ensemble(members):
+        name = f"{place}/{step}.safetensors"
+        tell(name)
+        arrays = _flat(run.checkpoints.variables(step))
+        writer.add(
+            name, tensors.size_of(arrays), lambda file, a=arrays: tensors.write(file, a)
+        )
+        del arrays  # before the next one is read
+        entries.append(
+            {
+                "step": step,
+                "score": scores.get(step),
+                "weights": name,
+                "sha256": run.checkpoints.digest(step),
+            }
+        )
+    model = {key: value for key, value in run.model.items() if key != "refused"}
+    return {"config": _without_places(run.config), "model": model, "members": entries}
+
+
+def _without_places(config) -> dict:
+    """The config with "" where it names a path."""
+    facts = json.loads(json.dumps(config.to_dict()))
+    for *sections, name in PLACES:
+        section = facts
+        for key in sections:
+            section = section[key]
+        if name in section:
+            section[name] = ""
+    return facts
+
+
+def _flat(variables: Mapping) -> dict[str, np.ndarray]:
+    """{"params/encoder_0/kernel": ...} of a tree of dictionaries."""
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {"/".join(k.key for k in path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _nested(arrays: Mapping[str, np.ndarray]) -> dict:
+    """The tree again.
+
+    Raises:
+        ValueError: a name that is no place in a tree of variables.
+    """
+    tree: dict = {name: {} for name in VARIABLES}
+    for place, array in arrays.items():
+        *path, name = place.split("/")
+        node = tree if path and path[0] in VARIABLES else None
+        for key in path:
+            node = node.setdefault(key, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or name in node:
+            raise ValueError(f"{place!r} has no place among the variables")
+        node[name] = array
+    return tree
+
+
+def _content(file: Path) -> bytes:
+    """A JSON file's bytes.
+
+    Raises:
+        InputError: it cannot be read, or holds no JSON object.
+    """
+    try:
+        content = Path(file).read_bytes()
+        if not isinstance(json.loads(content), dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(file, f"cannot be packed ({error})") from None
+    return content
+
+
+def _parsed(path: Path, part: Part) -> dict:
+    content = part.read(MOST_JSON_BYTES)
+    try:
+        found = json.loads(content)
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"{part.name} cannot be read ({error})") from None
+    return found
+
+
+def _runs(path: Path, phase: int, manifest: Mapping, parts) -> list[BundledRun]:
+    """The runs of a phase.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: the manifest has none, or is
+            not as it should be.
+    """
+    entries = manifest["phases"][str(phase)]
+    runs = [
+        BundledRun(path / f"phase{phase}" / str(i), entry, parts)
+        for i, entry in enumerate(entries)
+    ]
+    if not runs or any(run.config.phase != phase for run in runs):
+        raise ValueError(f"no run of phase {phase}")
+    return runs
+
+
+def _check_parts(manifest: Mapping, parts: Mapping[str, Part]) -> None:
+    """The manifest tells of the parts that are there, and of no others."""
+    told = {name: facts["bytes"] for name, facts in manifest["parts"].items()}
+    there = {name: part.size for name, part in parts.items() if name != MANIFEST}
+    if told != there:
+        raise ValueError("other parts than it tells of")
