@@ -1,13 +1,13 @@
 """Runs in a bundle are the runs in their folders; what is no bundle is one line."""
 
 import json
+import random
 
 import jax
 import numpy as np
 import pytest
 
 from tests.inference import known
-from vnet_jax import models
 from vnet_jax.errors import InputError
 from vnet_jax.runs import bundle as module
 from vnet_jax.runs.bundle import open_bundle, verify, write_bundle
@@ -19,19 +19,25 @@ WINDOW = (16, 16, 16)
 LICENCE = "CC BY-NC-SA 4.0"
 
 
+def some_variables(seed):
+    """Names and shapes as networks have them; few values."""
+    rng = np.random.default_rng(seed)
+    norm = {"scale": rng.random(3, np.float32)}
+    conv = {"kernel": rng.random((2, 2, 2, 1, 3), np.float32)}
+    mean = {"mean": rng.random(3, np.float32)}
+    params = {"stage1": {"encoder_0": {"conv_0": conv, "norm_0": norm}}}
+    return {"params": params, "batch_stats": {"stage1": {"norm_0": mean}}}
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Phase 1, and phase 2 twice, of random weights."""
+    """Phase 1, and phase 2 twice, of random values."""
     root, found = tmp_path_factory.mktemp("runs"), []
     for name, phase, steps in [("a", 1, (3, 4)), ("b", 2, (5, 6, 7)), ("c", 2, (8,))]:
-        config = known.config(phase, (3, 2, 2), (1, 1, 1), WINDOW, phase == 2, width=2)
+        config = known.config(phase, (3, 2, 2), (1, 1, 1), WINDOW, phase == 2, width=4)
         config.data.root, config.data.phase1 = "/home/someone/data", "/home/x/a"
         config.init_from = "/home/someone/run"
-        net = models.build(**config.model)
-        members = {
-            step: (1 / step, known.random_variables(net, WINDOW, step))
-            for step in steps
-        }
+        members = {step: (1 / step, some_variables(step)) for step in steps}
         found.append(RunFolder(known.write_run(root / name, config, members)))
     return found
 
@@ -251,3 +257,14 @@ def test_what_cannot_be_packed(runs, tmp_path):
     with pytest.raises(InputError, match="is there already"):
         pack(tmp_path / "list.json", runs)
     assert [file.name for file in tmp_path.iterdir()] == ["list.json"]
+
+
+def test_hundreds_of_changed_bytes(path, tmp_path):
+    whole, draw = path.read_bytes(), random.Random(2)
+    for _ in range(300):
+        changed = bytearray(whole)
+        changed[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        (tmp_path / "y.vnet").write_bytes(changed)
+        with pytest.raises(InputError) as caught:
+            open_bundle(tmp_path / "y.vnet")
+        assert "\n" not in str(caught.value)

@@ -292,7 +292,8 @@ def _nested(arrays: Mapping[str, np.ndarray]) -> dict:
     tree: dict = {name: {} for name in VARIABLES}
     for place, array in arrays.items():
         *path, name = place.split("/")
-        node = tree if path and path[0] in VARIABLES else None
+        whole = path and path[0] in VARIABLES and name and all(path)
+        node = tree if whole else None
         for key in path:
             node = node.setdefault(key, {}) if isinstance(node, dict) else None
         if not isinstance(node, dict) or name in node:
