@@ -69,9 +69,10 @@ def test_bytes_by_hand():
 
 def test_the_formats_own_library_agrees():
     library = pytest.importorskip("safetensors.numpy")
-    mine = written(ARRAYS, {"format": "pt"})
-    same(library.load(mine), ARRAYS)
-    same(read(library.save(ARRAYS, metadata={"format": "pt"})), ARRAYS)
+    arrays = {name: a for name, a in ARRAYS.items() if name != "brain"}  # no bfloat16
+    mine = written(arrays, {"format": "pt"})
+    same(library.load(mine), arrays)
+    assert library.save(arrays, metadata={"format": "pt"}) == mine
 
 
 def test_what_the_format_lacks_is_not_written():
