@@ -13,7 +13,7 @@ from vnet_jax.runs.folder import RunFolder
 
 def pack(path, runs, **changes):
     phase1, *phase2 = map(RunFolder, runs)
-    write_bundle(path, phase1, phase2, licence="CC0-1.0", **changes)
+    write_bundle(path, [phase1], phase2, licence="CC0-1.0", **changes)
     return path
 
 

@@ -62,9 +62,9 @@ def _pack() -> None:
     if FLAGS.members is not None and FLAGS.members < 1:
         raise InputError(None, f"--members is {FLAGS.members}", "give 1 or more")
     # As inference opens them: phases, grids and classes that do not fit are refused.
-    phase1 = Ensemble([FLAGS.phase1], 1, 1).runs[0]
+    phase1 = Ensemble([FLAGS.phase1], 1, 1).runs
     phase2 = Ensemble(FLAGS.phase2, 2, FLAGS.members).runs
-    total = 1 + sum(len(run.ensemble(FLAGS.members)) for run in phase2)
+    total = len(phase1) + sum(len(run.ensemble(FLAGS.members)) for run in phase2)
     extras = {name: FLAGS[name].value for name in ("thresholds", "scores")}
     with Progress("bundle", total, unit="checkpoint") as progress:
         write_bundle(

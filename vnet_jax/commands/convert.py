@@ -33,7 +33,7 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_string("target", None, "the run folder or the file of weights to make")
 flags.DEFINE_integer("step", None, "of a run: this checkpoint, not the best one")
-flags.DEFINE_integer("phase", None, "of a bundle: 1, or 2, whose first run is read")
+flags.DEFINE_integer("phase", None, "of a bundle: 1 or 2; its first run is read")
 flags.DEFINE_bool("synthetic", False, "the file's network has seen synthetic CTs alone")
 
 

@@ -64,7 +64,7 @@ def load(phase1, phase2=None, fast: bool = False, dtype: str = "trained") -> Loa
     return Loaded(Segmenter(phase1, phase2 if several else [phase2], fast, dtype))
 
 
-def open_phases(path) -> tuple[TrainedRun, list[TrainedRun]]:
+def open_phases(path) -> tuple[list[TrainedRun], list[TrainedRun]]:
     """Phase 1 and phase 2 of a bundle, for `Segmenter`.
 
     Args:
@@ -74,7 +74,7 @@ def open_phases(path) -> tuple[TrainedRun, list[TrainedRun]]:
         InputError: no bundle, a changed one, or one whose masks would be others.
     """
     bundle = open_bundle(path)
-    if bundle.facts("thresholds") is not None:
+    if bundle.extra("thresholds") is not None:
         wrong = "holds thresholds, and this version has no settings to apply them to"
         raise InputError(path, wrong, "install the version of vnet_jax that made it")
-    return bundle.phase1, list(bundle.phase2)
+    return list(bundle.phase1), list(bundle.phase2)

@@ -83,7 +83,7 @@ class Segmenter:
         Phase 1 predicts with its best checkpoint alone: it only places the box.
 
         Args:
-            phase1: run folder or run of an opened bundle, or None.
+            phase1: run folder or run of an opened bundle, or a list of one, or None.
             phase2: such runs; all their best checkpoints are averaged.
             fast: the best checkpoint of each run only.
             dtype: of `DTYPES`; "auto" takes bfloat16 where the device is faster in it.
@@ -95,7 +95,9 @@ class Segmenter:
         self.fast, self.dtype = fast, _computed_in(dtype)
         self.phase1 = None
         if phase1 is not None:
-            self.phase1 = Ensemble([phase1], 1, 1, self.dtype)
+            several = isinstance(phase1, list | tuple)
+            phase1 = phase1 if several else [phase1]
+            self.phase1 = Ensemble(phase1, 1, 1, self.dtype)
         self.phase2 = Ensemble(phase2, 2, 1 if fast else None, self.dtype)
         ensembles = [e for e in (self.phase1, self.phase2) if e is not None]
         self.synthetic = any(e.synthetic for e in ensembles)

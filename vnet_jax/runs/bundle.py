@@ -46,25 +46,25 @@ class Bundle:
     Attributes:
         path: the file.
         manifest: what it says of itself; `docs/reference.md` states the fields.
-        phase1: the run that places the box.
+        phase1: the runs that place the box.
         phase2: the runs that segment.
         parts: where the parts lie, by name.
     """
 
     path: Path
     manifest: dict
-    phase1: BundledRun
+    phase1: list[BundledRun]
     phase2: list[BundledRun]
     parts: dict[str, Part]
 
     def runs(self) -> list[BundledRun]:
         """All of them, phase 1's first."""
-        return [self.phase1, *self.phase2]
+        return [*self.phase1, *self.phase2]
 
-    def facts(self, name: str) -> dict | None:
-        """The JSON object that was packed as "thresholds" or "scores"; None if none."""
+    def extra(self, name: str) -> bytes | None:
+        """The JSON file that was packed as "thresholds" or "scores"; None if none."""
         part = self.parts.get(f"{name}.json")
-        return None if part is None else _parsed(self.path, part)
+        return None if part is None else part.read(MOST_JSON_BYTES)
 
 
 class BundledRun(TrainedRun):
@@ -144,7 +144,7 @@ def is_bundle_name(path) -> bool:
 
 def write_bundle(
     path,
-    phase1: TrainedRun,
+    phase1: Sequence[TrainedRun],
     phase2: Sequence[TrainedRun],
     *,
     licence: str,
@@ -156,7 +156,7 @@ def write_bundle(
 
     Args:
         path: the file to make, whole or not at all.
-        phase1: the run that places the box; its best checkpoint is packed.
+        phase1: the runs that place the box; the best checkpoint of each is packed.
         phase2: the runs that segment.
         licence: of the training data.
         members: checkpoints of each run of phase 2 at most, best first; all of the best
@@ -174,20 +174,22 @@ def write_bundle(
         raise InputError(path, "is there already", "remove it or pass another --output")
     contents = {name: _content(file) for name, file in (extras or {}).items()}
     with writing_sealed(path) as writer:
-        first = _add_run(writer, "phase1/0", phase1, 1, tell)
-        second = [
-            _add_run(writer, f"phase2/{i}", run, members, tell)
-            for i, run in enumerate(phase2)
-        ]
+        first, second = (
+            [
+                _add_run(writer, f"phase{phase}/{i}", run, most, tell)
+                for i, run in enumerate(runs)
+            ]
+            for phase, runs, most in ((1, phase1, 1), (2, phase2, members))
+        )
         for name, content in contents.items():
             writer.add_bytes(f"{name}.json", content)
         classes = phase2[0].model["classes"]
         manifest = {
             "format": FORMAT,
             "licence": licence,
-            "synthetic": any(run.synthetic for run in (phase1, *phase2)),
+            "synthetic": any(run.synthetic for run in (*phase1, *phase2)),
             "labels": {str(value): name for value, name in enumerate(classes)},
-            "phases": {"1": [first], "2": second},
+            "phases": {"1": first, "2": second},
             "versions": versions(),
             "parts": writer.parts,
         }
@@ -214,8 +216,7 @@ def open_bundle(path) -> Bundle:
         raise InputError(path, wrong, "install the version of vnet_jax that made it")
     try:
         _check_parts(manifest, parts)
-        (phase1,) = _runs(path, 1, manifest, parts)
-        phase2 = _runs(path, 2, manifest, parts)
+        phase1, phase2 = (_runs(path, phase, manifest, parts) for phase in (1, 2))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         wrong = f"its manifest is not as bin/bundle.py writes it ({error!r:.120})"
         raise InputError(path, wrong, "make it anew") from None

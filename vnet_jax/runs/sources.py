@@ -53,7 +53,7 @@ def open_weights(path, step: int | None = None, phase: int | None = None) -> Wei
     Args:
         path: one of them.
         step: of a run: another checkpoint than the best.
-        phase: of a bundle, which holds both; of phase 2 its first run is read.
+        phase: of a bundle, which holds both; the phase's first run is read.
 
     Raises:
         InputError: none of them, or one that cannot be read.
@@ -98,7 +98,8 @@ def of_bundle(path, phase: int | None, step: int | None = None) -> Weights:
     if phase not in (1, 2):
         raise InputError(path, "holds two phases", "say which: --phase=1 or --phase=2")
     bundle = open_bundle(path)
-    return _of_trained([bundle.phase1, bundle.phase2[0]][phase - 1], step)
+    runs = bundle.phase1 if phase == 1 else bundle.phase2
+    return _of_trained(runs[0], step)
 
 
 def of_files(paths: Sequence) -> Weights:
