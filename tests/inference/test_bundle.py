@@ -7,8 +7,8 @@ import pytest
 
 from vnet_jax import load
 from vnet_jax.errors import InputError
-from vnet_jax.runs.bundle import write_bundle
 from vnet_jax.runs.folder import RunFolder
+from vnet_jax.runs.packing import write_bundle
 
 
 def pack(path, runs, **changes):

@@ -10,8 +10,9 @@ import pytest
 from tests.inference import known
 from vnet_jax.errors import InputError
 from vnet_jax.runs import bundle as module
-from vnet_jax.runs.bundle import open_bundle, verify, write_bundle
+from vnet_jax.runs.bundle import open_bundle, verify
 from vnet_jax.runs.folder import RunFolder
+from vnet_jax.runs.packing import write_bundle
 from vnet_jax.runs.sealed import open_sealed, writing_sealed
 from vnet_jax.runs.sources import open_weights
 
@@ -88,7 +89,9 @@ def test_the_manifest_says_what_it_is(path):
     assert manifest["labels"] == {"0": "background", "1": "kidney", "2": "tumour"}
     assert manifest["versions"].keys() >= {"vnet_jax", "jax", "flax", "python"}
     assert [m["step"] for m in manifest["phases"]["2"][0]["members"]] == [5, 6, 7]
-    assert manifest["phases"]["1"][0]["members"][0]["score"] == pytest.approx(1 / 3)
+    (first,) = manifest["phases"]["1"]
+    assert first["members"][0]["score"] == pytest.approx(1 / 3)
+    assert first["newest"] == 4  # which is not packed
 
 
 def test_places_and_names_of_cases_stay_at_home(path, runs):
@@ -125,10 +128,9 @@ def test_a_run_without_batch_norm_and_validation(tmp_path):
     config.phase = 2
     second = known.write_run(tmp_path / "b", config, {9: (0.5, known.variables(3.0))})
     bundle = open_bundle(pack(tmp_path / "y.vnet", [first, RunFolder(second)]))
-    assert (
-        bundle.phase1[0].ensemble() == [4] and bundle.phase1[0].checkpoints.best() == []
-    )
-    assert bundle.phase1[0].checkpoints.variables(4) == known.variables()
+    (run,) = bundle.phase1
+    assert run.ensemble() == [4] and run.checkpoints.best() == []
+    assert run.checkpoints.variables(4) == known.variables()
 
 
 def test_weights_to_start_from(path, runs):

@@ -9,8 +9,8 @@ from vnet_jax import models
 from vnet_jax.errors import InputError
 from vnet_jax.models.monai import Layout, entries
 from vnet_jax.models.weights import from_state_dict
-from vnet_jax.runs.bundle import write_bundle
 from vnet_jax.runs.folder import RunFolder
+from vnet_jax.runs.packing import write_bundle
 from vnet_jax.runs.weight_files import read_weights, write_weights
 from vnet_jax.training.initial import open_start, started
 from vnet_jax.training.state import adam, init_state

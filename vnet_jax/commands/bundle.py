@@ -51,7 +51,8 @@ def main(argv: list[str]) -> int:
 def _pack() -> None:
     from vnet_jax.data.progress import Progress
     from vnet_jax.inference.ensemble import Ensemble
-    from vnet_jax.runs.bundle import SUFFIX, is_bundle_name, write_bundle
+    from vnet_jax.runs.bundle import SUFFIX, is_bundle_name
+    from vnet_jax.runs.packing import write_bundle
     from vnet_jax.runs.sealed import seal_of
 
     if not (FLAGS.licence or "").strip():
