@@ -87,7 +87,7 @@ def test_a_mask_from_the_file_alone(place, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "masks/ct.nii.gz").exists()
     facts = json.loads((tmp_path / "masks/ct.json").read_text())
-    assert facts["models"]["phase1"]["run"] == "kidney.vnet/phase1/0"
+    assert facts["models"]["phase1"][0]["run"] == "kidney.vnet/phase1/0"
 
 
 def test_it_tells_what_it_is_and_verifies(place):

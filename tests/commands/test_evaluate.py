@@ -94,3 +94,16 @@ def test_label_classes_map_cysts_to_kidney(folders):
     assert done.returncode == 0
     scores = json.loads((out / "scores.json").read_text())
     assert scores["cases"][0]["phase2"]["kidney"] == 1.0
+
+
+def test_what_the_choices_were_made_on_stands_beside_the_scores(folders):
+    _, masks, out, arguments = folders
+    label = masks / "case_00000.nii.gz"
+    for name in ("raw", "probability", "disagreement"):  # as infer leaves them there
+        (masks / f"case_00000_{name}.nii.gz").write_bytes(label.read_bytes())
+    done = evaluate(*arguments, "--allow_missing", "--chosen_on", "same cases")
+    assert done.returncode == 0
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["chosen_on"] == "same cases"
+    assert scores["extra"] == []
+    assert "chosen on: same cases." in (out / "tables.md").read_text()

@@ -88,3 +88,36 @@ def test_what_cannot_be_done_is_one_line(place, flags, said):
     assert len(told) == 1
     assert said in told[0]
     assert not (place / "x").exists()
+
+
+@pytest.mark.slow
+def test_an_ensemble_with_everything_in_one_command(place):
+    done = infer(
+        place,
+        *("--input", "cts/a b.nii.gz", "--output", "all", "--device", "cpu"),
+        *("--phase2", "runs/phase2", "--phase2", "runs/phase2", "--flips", "x"),
+        *("--save_raw", "--save_probability", "--save_disagreement"),
+        *("--postprocess", "components,small,holes", "--min_tumour_ml", "0.5"),
+    )
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (place / "all").iterdir()}
+    ends = (".json", ".nii.gz", ".png", "_raw.nii.gz", "_probability.nii.gz")
+    assert names == {f"a b{end}" for end in (*ends, "_disagreement.nii.gz")}
+    facts = json.loads((place / "all" / "a b.json").read_text())
+    assert facts["options"]["postprocess"] == {
+        "steps": ["components", "small", "holes"],
+        "second_share": 0.05,
+        "cyst_hu": 10.0,
+        "min_tumour_ml": 0.5,
+    }
+    assert facts["options"]["flips"] == "x"
+    assert len(facts["models"]["phase2"]) == 2
+    assert 0 <= facts["confidence"]["score"] <= 1
+    assert not facts["confidence"]["calibrated"]
+
+
+def test_an_axis_that_is_none_is_one_line(place):
+    done = infer(place, "--input", "cts", "--output", "x", "--flips", "x,q")
+    assert done.returncode == 2
+    assert "--flips=x,q: no such axis" in done.stderr
+    assert not (place / "x").exists()

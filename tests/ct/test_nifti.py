@@ -236,3 +236,19 @@ def test_a_file_has_its_name_only_once_it_is_whole(tmp_path):
         file.write(b"half")
         raise KeyboardInterrupt
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_scaled_volumes_are_read_back_by_nibabel(tmp_path, count):
+    grid = Grid((4, 5, 6), np.diag([3.0, 2.0, 1.0, 1.0]))
+    volumes = [
+        np.random.default_rng(i).integers(0, 65536, grid.shape).astype(np.uint16)
+        for i in range(count)
+    ]
+    nifti.write_scaled(tmp_path / "x.nii.gz", volumes, grid, 1 / 65535)
+    image = nib.load(tmp_path / "x.nii.gz")
+    assert image.get_data_dtype() == np.uint16
+    got = image.get_fdata()
+    assert got.shape == (grid.shape if count == 1 else (*grid.shape, 2))
+    np.testing.assert_allclose(got, np.squeeze(np.stack(volumes, -1)) / 65535, 1e-6)
+    np.testing.assert_allclose(image.affine, grid.affine)

@@ -12,6 +12,7 @@ from vnet_jax.ct.resample import (
     block_majority,
     block_mean,
     on_grid,
+    scaled_on_grid,
     to_spacing,
 )
 
@@ -307,3 +308,17 @@ def test_argmax_takes_little_memory_beside_its_result():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < found.nbytes + 100e6
+
+
+@pytest.mark.parametrize("spacing", [(3.0, 1.5, 1.5), (2.0, 1.1, 0.9)])
+def test_scaled_on_grid_is_linear_inside_and_0_outside(spacing):
+    source = Grid((20, 30, 26), np.diag([2.0, 1.1, 0.9, 1.0]))
+    whole = source.resampled(spacing)
+    grid = whole.crop((1, 2, 3), tuple(n - 5 for n in whole.shape))
+    values = np.random.default_rng(0).random(grid.shape).astype(np.float32)
+    got = scaled_on_grid(values, grid, source, 2.0)
+    assert got.dtype == np.uint16
+    expected = on_grid(Volume(values, grid), source, "linear", 0).array
+    np.testing.assert_allclose(got * (2.0 / 65535), expected, atol=2e-5)
+    assert (got == 0).any()
+    assert scaled_on_grid(values, grid, source, 0.1).max() == 65535

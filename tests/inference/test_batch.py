@@ -11,6 +11,7 @@ from vnet_jax.ct.geometry import Volume
 from vnet_jax.ct.nifti import write_image, write_mask
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
+from vnet_jax.inference.case import Keep
 from vnet_jax.inference.segment import Segmenter
 
 
@@ -72,13 +73,13 @@ def test_the_documented_fields_are_those_written(data, tmp_path, segmenter):
     for group in ("input", "options"):
         for field in facts[group]:
             assert f"`{field}`" in page, field
-    for field in (*facts["tumours"][0], *facts["models"]["phase1"]):
+    for field in (*facts["tumours"][0], *facts["models"]["phase1"][0]):
         assert f"`{field}`" in page, field
 
 
 def test_stages_are_written_when_asked_for(data, tmp_path, segmenter, truth):
     out = tmp_path / "out"
-    run(batch.plan(data, out), segmenter, save_stages=True)
+    run(batch.plan(data, out), segmenter, keep=Keep(stages=True))
     for stage in ("phase1", "stage1"):
         mask = nib.load(out / f"case_00000_{stage}.nii.gz")
         assert mask.get_data_dtype() == np.uint8
@@ -103,8 +104,8 @@ def test_what_has_not_changed_is_skipped_and_what_has_is_done(
     assert redone(Segmenter(runs[0], [runs[1]], fast=True)) == [0, 1]
     assert redone(Segmenter(runs[0], [runs[1]], dtype="float32")) == [0, 1]
     assert redone() == [0, 1]  # back again: other models than those that lie there
-    assert redone(save_stages=True) == [0, 1]
-    assert redone(save_stages=True) == []
+    assert redone(keep=Keep(stages=True)) == [0, 1]
+    assert redone(keep=Keep(stages=True)) == []
     assert redone() == [0, 1]
     write_image(jobs[1].source, ct.array + 2, ct.grid)
     assert redone() == [1]
@@ -211,7 +212,7 @@ def test_names_of_single_files_and_folders(tmp_path, ct):
     assert (job.mask, job.beside(".json")) == (out / "x.nii.gz", out / "x.json")
     (job,) = batch.plan(folder / "x.nii.gz", tmp_path / "mask.nii")
     assert job.mask == tmp_path / "mask.nii"
-    assert job.stage("phase1") == tmp_path / "mask_phase1.nii.gz"
+    assert job.extra("phase1") == tmp_path / "mask_phase1.nii.gz"
 
 
 def test_outputs_that_would_replace_something_are_refused(tmp_path, ct, data):

@@ -4,7 +4,7 @@ from scipy.spatial.distance import pdist
 
 from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.inference import measure as m
-from vnet_jax.inference.postprocess import find_components
+from vnet_jax.inference.components import find_components
 
 UNIT = Grid((40, 40, 40), np.eye(4))
 # I, P, L as in KiTS: the third index grows towards the patient's left, x falls.

@@ -12,6 +12,7 @@ from vnet_jax.ct.nifti import ct_from, read_labels, write_image, write_mask
 from vnet_jax.ct.resample import block_mean, to_spacing
 from vnet_jax.errors import InputError
 from vnet_jax.inference import roi
+from vnet_jax.inference.case import Keep
 from vnet_jax.inference.ensemble import Ensemble
 from vnet_jax.inference.kidneys import locate
 from vnet_jax.inference.segment import Segmenter
@@ -37,7 +38,7 @@ def segmenter(runs):
 
 
 def test_the_mask_is_the_known_network_s_answer(segmenter, ct, truth):
-    got = segmenter.segment(scan_of(ct), stages=True)
+    got = segmenter.segment(scan_of(ct), keep=Keep(stages=True))
     np.testing.assert_array_equal(got.mask, truth)
     assert got.mask.dtype == np.uint8
     np.testing.assert_array_equal(got.stages["stage1"], truth)
@@ -61,7 +62,8 @@ def test_the_mask_is_the_known_network_s_answer(segmenter, ct, truth):
     assert tumour["diameter_mm"] == pytest.approx(np.sqrt(15**2 + 9**2 + 7.5**2))
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert list(facts["timings_s"]) == [
-        *("resample", "phase1", "mask", "phase2", "postprocess", "measure")
+        *("resample", "phase1", "mask", "phase2", "confidence"),
+        *("postprocess", "measure"),
     ]
 
 
@@ -129,7 +131,7 @@ def test_an_oblique_ct_comes_back_in_its_own_grid(segmenter, ct, truth):
 
 def test_no_kidney_is_an_empty_mask_and_no_error(segmenter, ct):
     ct.array[ct.array > 29] = 0
-    got = segmenter.segment(scan_of(ct), stages=True)
+    got = segmenter.segment(scan_of(ct), keep=Keep(stages=True))
     assert not got.mask.any()
     assert got.summary["status"] == "no_kidney"
     assert got.summary["box"] is None
@@ -175,7 +177,7 @@ def test_a_foreground_larger_than_the_window_is_tiled_and_said(runs, ct, truth):
 
 def test_phase_1_leaves_out_components_that_do_not_count(segmenter, ct, truth):
     ct.array[20:22, 4:6, 4:6] = 150  # 8 voxels: below 5 % of a kidney
-    got = segmenter.segment(scan_of(ct), stages=True)
+    got = segmenter.segment(scan_of(ct), keep=Keep(stages=True))
     np.testing.assert_array_equal(got.mask, truth)
     assert not got.stages["phase1"][20:22, 4:6, 4:6].any()
     assert got.stages["phase1"][8, 20, 35] == 1
@@ -210,10 +212,12 @@ def test_another_program_s_kidneys_replace_phase_1(runs, ct, truth, tmp_path):
     other = turned(Volume(rough, ct.grid), (2, 0, 1), (1, -1, 1))
     write_mask(tmp_path / "k.nii.gz", other.array, other.grid)
     kidneys = read_labels(tmp_path / "k.nii.gz")
-    got = Segmenter(None, [runs[1]]).segment(scan_of(ct), kidneys, stages=True)
+    got = Segmenter(None, [runs[1]]).segment(
+        scan_of(ct), kidneys, keep=Keep(stages=True)
+    )
     np.testing.assert_array_equal(got.mask, truth)
     assert set(got.stages) == {"stage1"}
-    assert got.summary["models"]["phase1"] is None
+    assert got.summary["models"]["phase1"] == []
     with pytest.raises(InputError, match="kidney mask"):
         Segmenter(None, [runs[1]]).segment(scan_of(ct))
 
@@ -247,17 +251,17 @@ def test_locate_gives_phase_1_s_box_to_training(segmenter, ct, truth):
 def test_the_ensemble_is_the_mean_of_its_members(runs, ct):
     both = Ensemble([runs[1]], 2)
     assert both.identity()[0]["steps"] == [2, 3, 1]  # best first
-    ((_, _), (got, _)) = both.softmax(ct)
+    ((_, _), (got, _)) = both.predict(ct).stages
     p = both.predictors[0]
     alone = [p.softmax(known.variables(g), ct)[1][0] for g in (100, 150, 200)]
     np.testing.assert_allclose(got, np.mean(alone, axis=0), atol=1e-6)
-    (_, (fast, _)) = Ensemble([runs[1]], 2, 1).softmax(ct)
+    (_, (fast, _)) = Ensemble([runs[1]], 2, 1).predict(ct).stages
     np.testing.assert_array_equal(fast, p.softmax(known.variables(200), ct)[1][0])
 
 
 def test_phase_1_and_fast_use_the_best_checkpoint_alone(runs):
     models = Segmenter(runs[0], [runs[1]], fast=True).models
-    assert models["phase1"]["steps"] == [2]
+    assert models["phase1"][0]["steps"] == [2]
     assert models["phase2"][0]["steps"] == [2]
     assert len(Segmenter(runs[0], [runs[1]]).models["phase2"][0]["steps"]) == 3
 
@@ -278,7 +282,7 @@ def test_several_runs_are_averaged_by_member(runs, ct):
     run = known.write_run(runs[1].parent / "b", one, {7: (0.1, known.variables(1.0))})
     several = Ensemble([runs[1], run], 2)
     assert several.stages == 1  # only the last stage is common
-    ((got, _),) = several.softmax(ct)
+    ((got, _),) = several.predict(ct).stages
     p = several.predictors[1]
     alone = [p.softmax(known.variables(g), ct)[0][0] for g in (100, 150, 200, 1)]
     np.testing.assert_allclose(got, np.mean(alone, axis=0), atol=1e-6)
@@ -342,7 +346,7 @@ def test_a_real_network_goes_the_whole_way(tmp_path, ct):
         config = known.config(phase, SPACING_MM, (1, 1, 1), window, width=4)
         values = known.random_variables(models.build(**config.model), window)
         paths.append(known.write_run(tmp_path / str(phase), config, {5: (0.1, values)}))
-    got = Segmenter(paths[0], [paths[1]]).segment(scan_of(ct), stages=True)
+    got = Segmenter(paths[0], [paths[1]]).segment(scan_of(ct), keep=Keep(stages=True))
     assert got.mask.shape == ct.array.shape
     assert got.mask.max() <= 2
     json.dumps(got.summary, allow_nan=False)

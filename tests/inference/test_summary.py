@@ -55,11 +55,13 @@ def test_one_line():
         "tumour_count": 5,
         "tumours": [{"diameter_mm": 31.2, "side": "left"}] * 5,
         "warnings": [{"code": "no_contrast"}],
+        "review": {"flag": True, "reasons": ["no_contrast", "low_confidence"]},
     }
     assert summary.in_one_line(facts) == (
         "kidney left 172 ml, tumour 31 mm (left), tumour 31 mm (left), "
-        "tumour 31 mm (left), 2 more tumours [no_contrast]"
+        "tumour 31 mm (left), 2 more tumours [no_contrast, low_confidence]"
     )
     facts |= {"tumour_count": 0, "tumours": [], "warnings": []}
+    facts["review"] = {"flag": False, "reasons": []}
     assert summary.in_one_line(facts) == "kidney left 172 ml, no tumour"
     assert summary.in_one_line({"status": "no_kidney"}) == "no kidney found"

@@ -23,7 +23,9 @@ from vnet_jax.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", None, "the file to make, NAME.vnet")
-flags.DEFINE_string("phase1", "runs/phase1", "run folder of phase 1")
+flags.DEFINE_multi_string(
+    "phase1", ["runs/phase1"], "run folder of phase 1; several are averaged"
+)
 flags.DEFINE_multi_string(
     "phase2", ["runs/phase2"], "run folder of phase 2; several are averaged"
 )
@@ -31,7 +33,7 @@ flags.DEFINE_integer(
     "members", None, "checkpoints of each run of phase 2 at most; all of the best"
 )
 flags.DEFINE_string("licence", None, "of the training data, as 'CC BY-NC-SA 4.0'")
-flags.DEFINE_string("thresholds", None, "a JSON file with settings for inference")
+flags.DEFINE_string("thresholds", None, "file of bin/tune.py, for inference")
 flags.DEFINE_string("scores", None, "a JSON file with scores; it is packed as it is")
 flags.DEFINE_string("show", None, "prints what this bundle says of itself")
 flags.DEFINE_string("verify", None, "checks every checksum of this bundle")
@@ -51,6 +53,7 @@ def main(argv: list[str]) -> int:
 def _pack() -> None:
     from vnet_jax.data.progress import Progress
     from vnet_jax.inference.ensemble import Ensemble
+    from vnet_jax.inference.thresholds import read_thresholds
     from vnet_jax.runs.bundle import SUFFIX, is_bundle_name
     from vnet_jax.runs.packing import write_bundle
     from vnet_jax.runs.sealed import seal_of
@@ -63,8 +66,10 @@ def _pack() -> None:
     if FLAGS.members is not None and FLAGS.members < 1:
         raise InputError(None, f"--members is {FLAGS.members}", "give 1 or more")
     # As inference opens them: phases, grids and classes that do not fit are refused.
-    phase1 = Ensemble([FLAGS.phase1], 1, 1).runs
+    phase1 = Ensemble(FLAGS.phase1, 1, 1).runs
     phase2 = Ensemble(FLAGS.phase2, 2, FLAGS.members).runs
+    if FLAGS.thresholds:
+        read_thresholds(FLAGS.thresholds)
     total = len(phase1) + sum(len(run.ensemble(FLAGS.members)) for run in phase2)
     extras = {name: FLAGS[name].value for name in ("thresholds", "scores")}
     with Progress("bundle", total, unit="checkpoint") as progress:

@@ -31,6 +31,12 @@ flags.DEFINE_list(
     "with cysts as 3, which KiTS19 counts as kidney: 0:0,1:1,2:2,3:1",
 )
 flags.DEFINE_boolean("allow_missing", False, "exit 0 although predictions are missing")
+flags.DEFINE_enum(
+    "chosen_on",
+    "",
+    ["", "same cases", "cross-fitted", "held out"],
+    "which cases chose checkpoints and thresholds; stands beside the scores",
+)
 flags.DEFINE_integer("bootstrap_seed", 0, "seed of the bootstrap intervals")
 flags.mark_flags_as_required(["predictions", "labels", "out"])
 
@@ -45,6 +51,7 @@ def main(argv: list[str]) -> int:
         seed=FLAGS.bootstrap_seed,
         shown=True,
     )
+    report.chosen_on = FLAGS.chosen_on
     evaluation.write(FLAGS.out, report)
     if report.summary:
         print(tables.markdown(*evaluation.means(report.summary)), end="")

@@ -4,35 +4,53 @@
         --phase1 runs/phase1 --phase2 runs/phase2
     python bin/infer.py --input ct.nii.gz --output masks/ --bundle kidney.vnet
 
-Beside each mask (uint8; 1 kidney, 2 tumour; on the CT's own grid) stand `.json`
-(docs/summary.md) and `.png`. Cases whose CT, models and options have not changed are
-skipped. A CT that cannot be segmented is told in one line; the others go on, and the
-exit status is 2.
+The 5 best checkpoints of a run are averaged, and several runs (folds, losses, variants)
+where --phase2 is given several times; --tta adds mirror images. One network is in
+memory at a time. Beside each mask (uint8; 1 kidney, 2 tumour; on the CT's own grid)
+stand `.json` (docs/summary.md) and `.png`. Cases whose CT, models and options have not
+changed are skipped. A CT that cannot be segmented is told in one line; the others go
+on, and the exit status is 2.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
+from vnet_jax.inference.case import Keep
 from vnet_jax.inference.load import open_phases
-from vnet_jax.inference.segment import DTYPES, Segmenter
+from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
+from vnet_jax.inference.thresholds import (
+    NEEDS,
+    UNTUNED,
+    Trust,
+    changed,
+    read_thresholds,
+)
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("input", None, "a NIfTI file, a folder of them, or a data set")
 flags.DEFINE_string("output", None, "a folder, or the mask's name for a single file")
-flags.DEFINE_string("phase1", "runs/phase1", "run folder of phase 1")
+flags.DEFINE_multi_string(
+    "phase1", ["runs/phase1"], "run folder of phase 1; several are averaged"
+)
 flags.DEFINE_multi_string(
     "phase2", ["runs/phase2"], "run folder of phase 2; several are averaged"
 )
 flags.DEFINE_string(
-    "bundle", None, "a file of bin/bundle.py, in place of both run folders"
+    "bundle",
+    None,
+    "a file of bin/bundle.py, in place of both run folders and of --thresholds",
 )
 flags.DEFINE_bool("fast", False, "the best checkpoint only, not the mean of the best 5")
+flags.DEFINE_bool(
+    "newest", False, "the newest checkpoint only, which no validation case has chosen"
+)
 flags.DEFINE_enum(
     "dtype",
     "trained",
@@ -48,6 +66,32 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     "save_stages", False, "also write the masks of phase 1 and of phase 2's stage 1"
 )
+flags.DEFINE_bool("save_raw", False, "also write the mask before post-processing")
+flags.DEFINE_bool(
+    "save_probability", False, "also write the mean probabilities of kidney and tumour"
+)
+flags.DEFINE_bool(
+    "save_disagreement", False, "also write how much the ensemble's members differ"
+)
+flags.DEFINE_bool("tta", False, "phase 2 also predicts mirrored, along --flips")
+flags.DEFINE_list(
+    "flips",
+    None,
+    "axes to mirror along, of x (left-right), y and z, alone and together: all three "
+    "take 8 times as long; implies --tta, which without it means x,y,z",
+)
+flags.DEFINE_string(
+    "thresholds", None, "file of bin/tune.py: post-processing, intervals, review flag"
+)
+flags.DEFINE_list(
+    "postprocess",
+    None,
+    "steps in place of the paper's components,hu: of components, hu, small, holes",
+)
+flags.DEFINE_bool("keep_all", False, "no post-processing at all")
+flags.DEFINE_float("second_share", None, "components: the second's least share (0.05)")
+flags.DEFINE_float("cyst_hu", None, "hu: mean HU below which a tumour is a cyst (10)")
+flags.DEFINE_float("min_tumour_ml", None, "small: volume below which a tumour is none")
 flags.DEFINE_bool("overwrite", False, "also cases that are done and unchanged")
 flags.DEFINE_bool("strict", False, "stop at the first case that fails")
 flags.DEFINE_string(
@@ -65,11 +109,20 @@ def main(argv: list[str]) -> int:
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
-    segmenter = Segmenter(*_phases(), FLAGS.fast, FLAGS.dtype)
+    phase1, phase2, tuned = _phases()
+    trust = _trust(tuned)
+    segmenter = Segmenter(
+        phase1, phase2, FLAGS.fast, FLAGS.dtype, _flips(), trust, FLAGS.newest
+    )
     failed = batch.run(
         jobs,
         segmenter,
-        save_stages=FLAGS.save_stages,
+        keep=Keep(
+            FLAGS.save_stages,
+            FLAGS.save_raw,
+            FLAGS.save_probability,
+            FLAGS.save_disagreement,
+        ),
         overwrite=FLAGS.overwrite,
         strict=FLAGS.strict,
     )
@@ -77,16 +130,36 @@ def main(argv: list[str]) -> int:
     return 2 if failed else 0
 
 
-def _phases() -> tuple:
+def _flips() -> str:
+    """The axes of --tta and --flips, such as "xy"."""
+    if FLAGS.flips is None:
+        return "xyz" if FLAGS.tta else ""
+    axes = "".join(axis.strip().lower() for axis in FLAGS.flips)
+    if not set(axes) <= set(AXES):
+        raise InputError(
+            None, f"--flips={','.join(FLAGS.flips)}: no such axis", "give some of x,y,z"
+        )
+    return axes
+
+
+def _trust(tuned: Trust) -> Trust:
+    """--thresholds in place of a bundle's, changed by what the other flags say."""
+    trust = read_thresholds(FLAGS.thresholds) if FLAGS.thresholds else tuned
+    given = {name: getattr(FLAGS, name) for name in NEEDS}
+    given = {name: value for name, value in given.items() if value is not None}
+    return changed(trust, FLAGS.postprocess, FLAGS.keep_all, given)
+
+
+def _phases() -> tuple[Sequence | None, Sequence, Trust]:
     """Phase 1 is not needed, and need not exist, where kidney masks are given."""
-    phase1, phase2 = FLAGS.phase1, FLAGS.phase2
+    phase1, phase2, tuned = FLAGS.phase1, FLAGS.phase2, UNTUNED
     if FLAGS.bundle:
         for name in ("phase1", "phase2"):
             if FLAGS[name].present:
                 wrong = f"--bundle and --{name} both name a phase {name[-1]}"
                 raise InputError(None, wrong, "pass one of them")
-        phase1, phase2 = open_phases(FLAGS.bundle)
-    return None if FLAGS.kidneys else phase1, phase2
+        phase1, phase2, tuned = open_phases(FLAGS.bundle)
+    return None if FLAGS.kidneys else phase1, phase2, tuned
 
 
 def _report(total: int, failed: list) -> None:

@@ -145,7 +145,7 @@ def write_mask(path: str | PathLike, mask: np.ndarray, grid: Grid) -> None:
         raise ValueError(
             f"labels from {mask.min()} to {mask.max()} do not fit in uint8"
         )
-    _write(path, mask, grid, np.dtype(np.uint8))
+    _write(path, [mask], grid, np.dtype(np.uint8))
 
 
 def write_image(path: str | PathLike, array: np.ndarray, grid: Grid) -> None:
@@ -153,7 +153,21 @@ def write_image(path: str | PathLike, array: np.ndarray, grid: Grid) -> None:
     dtype = np.dtype(np.float32 if array.dtype.kind == "f" else np.int16)
     if dtype.kind == "i" and not _fits_int16(array.min(), array.max()):
         raise ValueError(f"{array.min()} to {array.max()} does not fit in int16")
-    _write(path, array, grid, dtype)
+    _write(path, [array], grid, dtype)
+
+
+def write_scaled(
+    path: str | PathLike, volumes: Sequence[np.ndarray], grid: Grid, slope: float
+) -> None:
+    """Write uint16 volumes that stand for value = slope * stored, as `write_mask`.
+
+    Args:
+        path: ends in .nii or .nii.gz.
+        volumes: (D, H, W) uint16 each; several become a fourth dimension.
+        grid: where they are.
+        slope: of the header's scaling.
+    """
+    _write(path, volumes, grid, np.dtype(np.uint16), slope)
 
 
 def _read(path) -> tuple[np.ndarray, header.Header, str, list[str]]:
@@ -221,12 +235,13 @@ def _ct(array, grid: Grid, path, sha256: str, mended: list[str]) -> Scan:
     return Scan(Volume(array, grid), path, sha256, tuple(doubts))
 
 
-def _write(path, array: np.ndarray, grid: Grid, dtype: np.dtype) -> None:
-    if array.shape != grid.shape:
-        raise ValueError(f"array {array.shape}, grid {grid.shape}")
+def _write(path, volumes, grid: Grid, dtype: np.dtype, slope: float = 1) -> None:
+    for array in volumes:
+        if array.shape != grid.shape:
+            raise ValueError(f"array {array.shape}, grid {grid.shape}")
     if not is_nifti_name(path):
         raise ValueError(f"{path}: the name must end in .nii or .nii.gz")
-    blocks = _blocks(array, grid, dtype)
+    blocks = _blocks(volumes, grid, dtype, slope)
     with replacing(path) as file:
         if Path(path).name.lower().endswith(".gz"):
             deflate = isal_zlib.compressobj(level=1, wbits=31)  # no time in its header
@@ -237,19 +252,21 @@ def _write(path, array: np.ndarray, grid: Grid, dtype: np.dtype) -> None:
             file.writelines(blocks)
 
 
-def _blocks(array: np.ndarray, grid: Grid, dtype: np.dtype) -> Iterator[bytes]:
+def _blocks(volumes, grid: Grid, dtype: np.dtype, slope: float) -> Iterator[bytes]:
     """The file's bytes: header, then the voxels, the first axis fastest."""
     head = nib.Nifti1Header()
     head.set_data_dtype(dtype)
-    head.set_data_shape(grid.shape)
+    head.set_data_shape((*grid.shape, len(volumes)) if len(volumes) > 1 else grid.shape)
     head.set_qform(grid.affine, SCANNER)  # also sets pixdim
     head.set_sform(grid.affine, SCANNER)
     head.set_xyzt_units("mm")
     head["pixdim"][1:4] = grid.spacing_mm
     head["vox_offset"] = 352
-    head["scl_slope"], head["scl_inter"] = 1, 0
+    head["scl_slope"], head["scl_inter"] = slope, 0
     yield head.binaryblock + bytes(4)  # no extensions
-    row = max(1, array.shape[0] * array.shape[1] * dtype.itemsize)
+    row = max(1, grid.shape[0] * grid.shape[1] * dtype.itemsize)
     step = max(1, SLAB_BYTES // row)
-    for start in range(0, array.shape[2], step):
-        yield array[:, :, start : start + step].astype(dtype).tobytes(order="F")
+    for array in volumes:
+        for start in range(0, array.shape[2], step):
+            part = array[:, :, start : start + step]
+            yield part.astype(dtype).tobytes(order="F")

@@ -151,6 +151,39 @@ def argmax_on_grid(
     return out
 
 
+def scaled_on_grid(
+    values: np.ndarray, grid: Grid, source_grid: Grid, top: float
+) -> np.ndarray:
+    """Values from 0 to `top` at the voxel centres of `source_grid`, as uint16.
+
+    Interpolated where and as `argmax_on_grid` does; elsewhere 0.
+
+    Args:
+        values: (D, H, W) float32 on `grid`.
+        grid: where they are.
+        source_grid: where they are wanted.
+        top: what 65535 stands for; larger values become that.
+
+    Returns:
+        uint16, of `source_grid`'s shape: value = stored * `top` / 65535.
+    """
+    turned, transform = facing(values, grid, source_grid)
+    start = _whole_shift(transform, turned.shape)
+    if start is not None:
+        return paste(_as_uint16(turned, top), start, source_grid.shape)
+    out = np.zeros(source_grid.shape, np.uint16)
+    meeting = _meeting(turned.shape, transform, source_grid.shape)
+    for box in _slabs(meeting) if all(meeting) else ():
+        part = _as_uint16(sample(turned, transform, box, "linear"), top)
+        part[~inside(turned.shape, transform, box)] = 0
+        out[_slices(box)] = part
+    return out
+
+
+def _as_uint16(values: np.ndarray, top: float) -> np.ndarray:
+    return np.rint(np.clip(values / top, 0, 1) * 65535).astype(np.uint16)
+
+
 def _dtype(volume: Volume, order: Order) -> np.dtype:
     return np.dtype(np.float32) if order == "linear" else volume.array.dtype
 

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
@@ -21,21 +21,23 @@ from vnet_jax.ct.nifti import (
     read_labels,
     stem,
     write_mask,
+    write_scaled,
 )
 from vnet_jax.data.cases import find_inputs
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 from vnet_jax.inference import summary
-from vnet_jax.inference.segment import Clock, Result, Segmenter, Tell
+from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
+from vnet_jax.inference.segment import Segmenter
 from vnet_jax.reports.pictures import case_picture
 from vnet_jax.runs.folder import versions
 from vnet_jax.runs.sharding import device_in_use
 
 #: What ends a case but not the batch: bad input, a full disk, too little memory.
 FAILURES = (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError)
-#: Stages that --save_stages may write.
-STAGES = ("phase1", "stage1")
+#: What may be written beside a mask: other masks and maps of numbers.
+EXTRAS = ("phase1", "stage1", "raw", "probability", "disagreement")
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,14 @@ class Job:
         """A path beside the mask: `x.nii.gz` and ".json" give `x.json`."""
         return self.mask.with_name(stem(self.mask) + ending)
 
-    def stage(self, name: str) -> Path:
-        """The mask of a stage: `x_phase1.nii.gz`."""
+    def extra(self, name: str) -> Path:
+        """What is kept beside the mask: `x_phase1.nii.gz`."""
         return self.beside(f"_{name}.nii.gz")
 
     def outputs(self) -> list[Path]:
         """Everything that may be written for this case."""
         ends = [self.beside(".json"), self.beside(".png")]
-        return [self.mask, *ends, *(self.stage(name) for name in STAGES)]
+        return [self.mask, *ends, *map(self.extra, EXTRAS)]
 
 
 def plan(source, target, kidneys=None) -> list[Job]:
@@ -143,7 +145,7 @@ def run(
     jobs: Sequence[Job],
     segmenter: Segmenter,
     *,
-    save_stages: bool = False,
+    keep: Keep = NOTHING,
     overwrite: bool = False,
     strict: bool = False,
     stream=None,
@@ -153,7 +155,7 @@ def run(
     Args:
         jobs: from `plan`.
         segmenter: the models.
-        save_stages: also write the masks of phase 1 and of the cascade's first stage.
+        keep: what else is written beside each mask.
         overwrite: also the cases whose input, models and options have not changed.
         strict: stop at the first failure.
         stream: where progress goes; stderr by default.
@@ -170,7 +172,7 @@ def run(
         for job in jobs:
             try:
                 tell = partial(_under_way, bar, job.name, time.monotonic())
-                line = _one(job, segmenter, save_stages, overwrite, tell)
+                line = _one(job, segmenter, keep, overwrite, tell)
             except FAILURES as error:
                 if not (reason := _reason(job, error)):
                     raise
@@ -189,14 +191,13 @@ def _under_way(bar: Progress, name: str, began: float, step, done, total) -> Non
     bar.note(f"{name}: {step}, window {done}/{total}, {taken} so far")
 
 
-def _one(job: Job, segmenter: Segmenter, save_stages, overwrite, tell: Tell) -> str:
+def _one(job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell) -> str:
     """Segments and writes one case; returns what to tell about it."""
     if job.kidneys and not job.kidneys.is_file():
         raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
     options = {
-        "fast": segmenter.fast,
-        "dtype": segmenter.dtype,
-        "save_stages": save_stages,
+        **segmenter.options,
+        **{f"save_{what}": wanted for what, wanted in asdict(keep).items()},
         "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
     }
     if not overwrite and _is_done(job, segmenter.models, options):
@@ -205,7 +206,7 @@ def _one(job: Job, segmenter: Segmenter, save_stages, overwrite, tell: Tell) -> 
     with clock("read"):
         scan = read_ct(job.source)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
-    result = segmenter.segment(scan, kidneys, save_stages, tell)
+    result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}
     write(job, scan, result, facts, clock)
     return summary.in_one_line(facts)
@@ -225,7 +226,9 @@ def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> No
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with clock("write"):
         for name, mask in result.stages.items():
-            write_mask(job.stage(name), mask, grid)
+            write_mask(job.extra(name), mask, grid)
+        for name, kept in result.maps.items():
+            write_scaled(job.extra(name), kept.volumes, grid, kept.slope)
         write_mask(job.mask, result.mask, grid)
     with clock("picture"):
         case_picture(
@@ -235,7 +238,8 @@ def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> No
             title=job.name,
             notice=facts["notice"],
         )
-    files = [job.mask, job.beside(".png"), *map(job.stage, result.stages)]
+    extras = [*result.stages, *result.maps]
+    files = [job.mask, job.beside(".png"), *map(job.extra, extras)]
     seconds = {"read": clock.seconds.pop("read"), **facts["timings_s"], **clock.seconds}
     facts = {
         **facts,
@@ -268,7 +272,7 @@ def _is_done(job: Job, models: Mapping, options: Mapping) -> bool:
 
 def _weights(models: Mapping, options: Mapping) -> list[str]:
     """SHA-256 of the models that count: not of phase 1 where masks were given."""
-    used = [] if options["kidneys_sha256"] else [models["phase1"]]
+    used = [] if options["kidneys_sha256"] else models["phase1"]
     return [model["sha256"] for model in [*used, *models["phase2"]]]
 
 

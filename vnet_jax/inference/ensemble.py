@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -11,12 +13,34 @@ import numpy as np
 from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.errors import InputError
 from vnet_jax.inference import predict
-from vnet_jax.inference.tiles import Stitch
+from vnet_jax.inference.averaging import (
+    PLAIN,
+    Passes,
+    Sums,
+    add_softmax,
+    disagreement,
+    means,
+)
 from vnet_jax.runs.folder import RunFolder, TrainedRun
 
 #: Variables up to this size in all stay in memory from case to case. The demo's small
 #: networks do; of the paper's cascade (365 MB a checkpoint) five would not.
 KEPT_BYTES = 400e6
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What an ensemble says of a volume.
+
+    Attributes:
+        stages: of each stage kept (D, H, W, C) float32 mean probabilities and the grid
+            of the predicted box; the network's last stage is the last.
+        disagreement: (D, H, W) float32 on the last stage's grid, see
+            `predict.disagreement`; None where it was not asked for.
+    """
+
+    stages: list[tuple[np.ndarray, Grid]]
+    disagreement: np.ndarray | None = None
 
 
 class Ensemble:
@@ -34,6 +58,7 @@ class Ensemble:
         phase: int,
         members: int | None = None,
         dtype: str | None = None,
+        newest: bool = False,
     ):
         """Reads the settings of the runs; variables are loaded when they are used.
 
@@ -43,6 +68,7 @@ class Ensemble:
             members: checkpoints of each run at most, best first; all of the best by
                 default.
             dtype: of the computation; each run's own when None.
+            newest: the newest checkpoint of each run alone.
 
         Raises:
             InputError: no run folder, no checkpoint in it, a run of the other phase, or
@@ -51,8 +77,8 @@ class Ensemble:
         self.phase = phase
         self.runs = [_open(path, phase) for path in paths]
         self.predictors = [predict.from_config(run.config, dtype) for run in self.runs]
-        self._members = members
-        self._steps = [run.ensemble(members) for run in self.runs]
+        self._chosen = (members, newest)
+        self._steps = [run.ensemble(*self._chosen) for run in self.runs]
         self._kept: dict[tuple[int, int], dict] = {}
         self._kept_bytes = 0
         for run in self.runs[1:]:
@@ -79,15 +105,16 @@ class Ensemble:
     def identity(self) -> list[dict]:
         """What the models are: `TrainedRun.identity` and the folder of each run."""
         return [
-            {"run": str(run.path), **run.identity(self._members)} for run in self.runs
+            {"run": str(run.path), **run.identity(*self._chosen)} for run in self.runs
         ]
 
-    def softmax(
+    def predict(
         self,
         image: Volume,
         region: Grid | None = None,
+        passes: Passes = PLAIN,
         tell: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[tuple[np.ndarray, Grid]]:
+    ) -> Prediction:
         """The mean of all members' probabilities; see `Predictor.mean_softmax`.
 
         Every member counts the same, whichever run it is from.
@@ -95,26 +122,34 @@ class Ensemble:
         Args:
             image: HU on the grid of `grid_settings`.
             region: the foreground's box; None predicts the whole volume.
+            passes: what each member does; at most `stages` stages are kept.
             tell: is told how many windows of how many are done.
-
-        Returns:
-            Probabilities and grid of each stage.
         """
-        sums: list[Stitch] | None = None
+        kept = min(passes.stages or self.stages, self.stages)
+        passes = dataclasses.replace(passes, stages=kept)
+        sums = Sums()
         windows = len(self.predictors[0].windows(image.grid, region))
-        done, total = itertools.count(1), windows * sum(map(len, self._steps))
+        each = windows * len(passes.mirrored())
+        done, total = itertools.count(1), each * sum(map(len, self._steps))
         for i, predictor in enumerate(self.predictors):
-            members = self._variables(i)
-            sums = predict.add_softmax(
+            add_softmax(
                 predictor,
-                members,
+                self._variables(i),
                 image,
                 region,
                 sums,
-                self.stages,
+                passes,
                 lambda: tell(next(done), total),
             )
-        return predict.means(sums, image.grid)
+        stages = means(sums, image.grid)
+        spread = disagreement(sums, stages[-1][0]) if passes.entropy else None
+        return Prediction(stages, spread)
+
+    def unmirrored(self, axes: Sequence[int]) -> bool:
+        """Whether a run has never seen a CT mirrored along one of the axes."""
+        return any(
+            not run.config.augment.flip[axis] for run in self.runs for axis in axes
+        )
 
     def _variables(self, i: int) -> Iterator[dict]:
         """The variables of run i's members, one after the other."""

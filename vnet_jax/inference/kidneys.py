@@ -10,8 +10,9 @@ from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.ct.nifti import Scan
 from vnet_jax.errors import InputError
 from vnet_jax.inference import roi
-from vnet_jax.inference.postprocess import find_components, largest
+from vnet_jax.inference.components import find_components
 from vnet_jax.inference.predict import Predictor
+from vnet_jax.inference.rules import largest
 
 
 def locate(

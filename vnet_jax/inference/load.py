@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vnet_jax.ct.nifti import ct_from, read_labels
-from vnet_jax.errors import InputError
 from vnet_jax.inference.segment import Segmenter
+from vnet_jax.inference.thresholds import UNTUNED, Trust, read_thresholds, trust_from
 from vnet_jax.runs.bundle import open_bundle
 from vnet_jax.runs.folder import TrainedRun
 
@@ -37,7 +37,14 @@ class Loaded:
         return result.mask, result.summary
 
 
-def load(phase1, phase2=None, fast: bool = False, dtype: str = "trained") -> Loaded:
+def load(
+    phase1,
+    phase2=None,
+    fast: bool = False,
+    dtype: str = "trained",
+    flips: str = "",
+    thresholds=None,
+) -> Loaded:
     """Loads trained phases for use from Python.
 
     >>> segment = load("kidney.vnet")  # doctest: +SKIP
@@ -45,11 +52,14 @@ def load(phase1, phase2=None, fast: bool = False, dtype: str = "trained") -> Loa
     >>> mask, summary = segment("ct.nii.gz")  # doctest: +SKIP
 
     Args:
-        phase1: run folder, or None where every call gives `kidneys`; without a phase2,
-            a bundle of both.
+        phase1: run folder, or several that are averaged, or None where every call gives
+            `kidneys`; without a phase2, a bundle of both.
         phase2: run folder, or several that are averaged.
         fast: the best checkpoint of each only.
         dtype: of `DTYPES`; "auto" is up to twice as fast on many devices.
+        flips: of "x", "y" and "z", those along which phase 2 predicts mirrored too.
+        thresholds: file of `bin/tune.py`: post-processing, intervals and the flag; in
+            place of a bundle's own.
 
     Returns:
         A callable: (path | nibabel image | (array, affine)) -> (mask, summary).
@@ -58,23 +68,26 @@ def load(phase1, phase2=None, fast: bool = False, dtype: str = "trained") -> Loa
         InputError: no such run or bundle, a bundle with a changed byte, or runs that do
             not match.
     """
+    trust = UNTUNED
     if phase2 is None:
-        phase1, phase2 = open_phases(phase1)
+        phase1, phase2, trust = open_phases(phase1)
     several = isinstance(phase2, list | tuple)
-    return Loaded(Segmenter(phase1, phase2 if several else [phase2], fast, dtype))
+    phase2 = phase2 if several else [phase2]
+    if thresholds is not None:
+        trust = read_thresholds(thresholds)
+    return Loaded(Segmenter(phase1, phase2, fast, dtype, flips, trust))
 
 
-def open_phases(path) -> tuple[list[TrainedRun], list[TrainedRun]]:
-    """Phase 1 and phase 2 of a bundle, for `Segmenter`.
+def open_phases(path) -> tuple[list[TrainedRun], list[TrainedRun], Trust]:
+    """Both phases of a bundle and what was tuned for them, for `Segmenter`.
 
     Args:
         path: the bundle.
 
     Raises:
-        InputError: no bundle, a changed one, or one whose masks would be others.
+        InputError: no bundle, a changed one, or thresholds that are none.
     """
     bundle = open_bundle(path)
-    if bundle.extra("thresholds") is not None:
-        wrong = "holds thresholds, and this version has no settings to apply them to"
-        raise InputError(path, wrong, "install the version of vnet_jax that made it")
-    return list(bundle.phase1), list(bundle.phase2)
+    tuned = bundle.extra("thresholds")
+    trust = UNTUNED if tuned is None else trust_from(tuned, f"{path}/thresholds.json")
+    return bundle.phase1, bundle.phase2, trust

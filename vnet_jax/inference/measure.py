@@ -7,7 +7,8 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from vnet_jax.ct.geometry import Grid, Volume
-from vnet_jax.inference.postprocess import KIDNEY, TUMOUR, Components, find_components
+from vnet_jax.inference.components import Components, find_components
+from vnet_jax.inference.rules import KIDNEY, TUMOUR
 
 #: Two components whose centres are further apart than this in x are the two kidneys;
 #: closer ones may be two pieces of one. Kidneys lie 90 to 180 mm apart.
@@ -198,6 +199,13 @@ def touches_border(mask: np.ndarray) -> bool:
         for axis in range(3)
         for end in (0, -1)
     )
+
+
+def all_volumes_ml(mask: np.ndarray, ct: Volume) -> dict:
+    """`volumes_ml` of one case; see `measure`."""
+    kidneys = find_components(mask > 0)
+    sides = split_sides(kidneys, ct.grid, body_midline_mm(ct))
+    return volumes_ml(mask, kidneys, sides, ct.grid)
 
 
 def measure(mask: np.ndarray, ct: Volume) -> dict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,8 @@ from vnet_jax import memory, models
 from vnet_jax.ct.geometry import Grid, Volume, crop_padded
 from vnet_jax.ct.intensity import scale
 from vnet_jax.inference import roi
-from vnet_jax.inference.tiles import Stitch, gaussian_weights, window_starts
+from vnet_jax.inference.averaging import add_softmax, means
+from vnet_jax.inference.tiles import window_starts
 from vnet_jax.models.conv import compiler_options
 
 
@@ -135,56 +136,6 @@ class Predictor:
         scaled = scale(part, self.clip_hu)
         # The pad value is one of the scaled intensities, so padding comes last.
         return crop_padded(scaled, beyond, self.window, self.pad_value)[None, ..., None]
-
-
-def add_softmax(
-    predictor: Predictor,
-    members: Iterable[Mapping],
-    image: Volume,
-    region: Grid | None,
-    sums: list[Stitch] | None = None,
-    stages: int | None = None,
-    tick: Callable[[], None] = lambda: None,
-) -> list[Stitch] | None:
-    """Adds the members' predictions to running sums, one a stage.
-
-    Args:
-        predictor: the network and its settings.
-        members: variables of each model; one is held at a time.
-        image: (D, H, W) HU on the predictor's grid.
-        region: the foreground's box, or None.
-        sums: what other runs on the same grid and windows added, or None to begin.
-        stages: how many of the network's last stages to keep; all by default.
-        tick: is called after each window of each member.
-
-    Returns:
-        The sums; None where there were no members and nothing to begin with.
-    """
-    start, shape = predictor.box(image.grid, region)
-    windows = predictor.windows(image.grid, region)
-    weights = gaussian_weights(predictor.window)
-    if len(windows) == 1:
-        weights = np.ones_like(weights)  # nothing to blend
-    for variables in members:
-        variables = jax.device_put(variables)  # once, not again for every window
-        for at in windows:
-            out = predictor.program(variables, predictor.input_window(image, at))
-            out = out[-stages:] if stages else out
-            if sums is None:
-                sums = [Stitch(start, shape) for _ in out]
-            for total, stage in zip(sums, out, strict=True):
-                total.add(np.asarray(stage), at, weights)
-            tick()
-        del variables  # before the generator loads the next one
-        memory.give_back()  # what the program and its compilation took
-    return sums
-
-
-def means(sums: list[Stitch] | None, grid: Grid) -> list[tuple[np.ndarray, Grid]]:
-    """What `add_softmax` summed up, divided; see `Predictor.mean_softmax`."""
-    if not sums:
-        raise ValueError("an ensemble needs at least one member")
-    return [(total.mean(), grid.crop(total.start, total.shape)) for total in sums]
 
 
 def from_config(config, dtype: str | None = None) -> Predictor:

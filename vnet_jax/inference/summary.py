@@ -11,7 +11,7 @@ from vnet_jax.ct.nifti import Scan
 from vnet_jax.inference.measure import touches_border
 
 #: Version of the schema: grows when a field changes its meaning or goes.
-SCHEMA = 1
+SCHEMA = 2
 #: Median kidney HU below which the CT was taken without contrast. With contrast it is
 #: 120 to 230, without about 30.
 CONTRAST_HU = 70.0
@@ -110,5 +110,6 @@ def in_one_line(facts: Mapping) -> str:
     shown, rest = tumours[:3], facts["tumour_count"] - 3
     shown += [f"{rest} more tumours"] if rest > 0 else []
     codes = [w["code"] for w in facts["warnings"]]
+    codes += [r for r in facts["review"]["reasons"] if r not in codes]
     text = "kidney " + ", ".join([*sides, *(shown or ["no tumour"])])
     return f"{text} [{', '.join(codes)}]" if codes else text

@@ -77,6 +77,10 @@ def as_csv(report: Report) -> str:
 def as_markdown(report: Report) -> str:
     """The means with intervals, and the paper's Tables 1 and 2 in their form."""
     parts = [f"# Scores of {len(report.cases)} cases\n", NOTES]
+    if report.chosen_on:
+        parts.append(
+            f"Checkpoints and thresholds were chosen on: {report.chosen_on}.\n"
+        )
     if report.summary:
         parts += ["## Means\n", tables.markdown(*means(report.summary))]
         parts += _paper_tables(report.summary)

@@ -83,6 +83,18 @@ class BundledRun(TrainedRun):
         self.model = dict(facts["model"])
         bool(self.model["synthetic"])  # KeyError now, not when it is asked for
         self.checkpoints = BundledCheckpoints(path, facts["members"], parts)
+        self._newest = facts["newest"]
+
+    def ensemble(self, members: int | None = None, newest: bool = False) -> list[int]:
+        """As `TrainedRun.ensemble`.
+
+        Raises:
+            InputError: the run's newest checkpoint is asked for and was not packed.
+        """
+        if newest and self._newest not in self.checkpoints.steps():
+            wrong = f"its newest checkpoint, step {self._newest}, is not in the bundle"
+            raise InputError(self.path, wrong, "predict with the run folder")
+        return super().ensemble(members, newest)
 
 
 class BundledCheckpoints:

@@ -75,11 +75,12 @@ class TrainedRun:
         """True where every training case was a synthetic CT; False where unknown."""
         return bool(self.model["synthetic"])
 
-    def ensemble(self, members: int | None = None) -> list[int]:
+    def ensemble(self, members: int | None = None, newest: bool = False) -> list[int]:
         """Steps of the checkpoints to predict with, best first.
 
         Args:
             members: at most so many; all of the best by default.
+            newest: the newest alone, which no validation chose.
 
         Returns:
             The best validated steps; the newest where none was validated yet.
@@ -87,7 +88,7 @@ class TrainedRun:
         Raises:
             InputError: there is no checkpoint.
         """
-        steps = [step for step, _ in self.checkpoints.best()]
+        steps = [] if newest else [step for step, _ in self.checkpoints.best()]
         steps = steps or self.checkpoints.steps()[-1:]
         if not steps:
             raise InputError(
@@ -95,17 +96,18 @@ class TrainedRun:
             )
         return steps[:members]
 
-    def identity(self, members: int | None = None) -> dict:
+    def identity(self, members: int | None = None, newest: bool = False) -> dict:
         """What the model is, for the summary of each prediction.
 
         Args:
             members: as `ensemble` takes it.
+            newest: as `ensemble` takes it.
 
         Returns:
             {"phase", "sha256", "steps", "synthetic"}: the SHA-256 covers the config
             without names and places, and the parameters of each member.
         """
-        steps = self.ensemble(members)
+        steps = self.ensemble(members, newest)
         config = {k: v for k, v in _flat(self.config).items() if k not in FREE}
         config = {k: v for k, v in config.items() if k not in YOUNGER}
         parts = [json.dumps(config, sort_keys=True)]

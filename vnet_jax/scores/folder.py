@@ -25,6 +25,9 @@ from vnet_jax.scores.coverage import coverage
 #: stage 2 after post-processing.
 STAGES = {"phase1": "_phase1", "stage1": "_stage1", "phase2": ""}
 
+#: What else inference may write beside a mask; nothing that is scored.
+BESIDE = ("_raw", "_probability", "_disagreement")
+
 #: Values of the label files and the classes they stand for.
 KITS19_CLASSES = {0: 0, 1: 1, 2: 2}
 
@@ -44,6 +47,8 @@ class Report:
         missing: ids with a label and no prediction.
         failed: [{"id", "reason"}], cases that could not be read or compared.
         extra: ids with a prediction and no label, such as KiTS19's 210 to 299.
+        chosen_on: which cases chose checkpoints and thresholds ("same cases",
+            "cross-fitted", "held out"); "" where nobody said.
     """
 
     cases: list[dict] = field(default_factory=list)
@@ -51,6 +56,7 @@ class Report:
     missing: list[str] = field(default_factory=list)
     failed: list[dict] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
+    chosen_on: str = ""
 
     def as_dict(self) -> dict:
         """Plain types, for JSON."""
@@ -276,5 +282,6 @@ def _nifti(folder: Path, name: str) -> Path | None:
 def _extra(predictions: Path, names: set[str]) -> list[str]:
     """Predictions without a label; a stage's mask beside its case's is none of them."""
     stems = {stem(file) for file in _files(predictions)}
-    stage_masks = {s + ending for s in stems for ending in STAGES.values() if ending}
+    endings = [*filter(None, STAGES.values()), *BESIDE]
+    stage_masks = {s + ending for s in stems for ending in endings}
     return sorted(stems - names - stage_masks)
