@@ -18,8 +18,6 @@ ARRAYS = {
 
 @pytest.fixture(params=["npz", "safetensors"])
 def path(request, tmp_path) -> Path:
-    if request.param == "safetensors":
-        pytest.importorskip("safetensors")
     return tmp_path / "a folder" / f"weights.{request.param}"
 
 
@@ -100,7 +98,7 @@ def test_what_is_no_file_of_weights(tmp_path, name, said):
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("x.pt", "torch"), ("x.pth", "torch"), ("x.safetensors", "safetensors.numpy")],
+    [("x.pt", "torch"), ("x.pth", "torch")],
 )
 def test_a_missing_library_is_one_line_with_a_way_out(
     tmp_path, monkeypatch, name, module

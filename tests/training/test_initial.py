@@ -4,10 +4,13 @@ import jax
 import numpy as np
 import pytest
 
+from tests.inference import known
 from vnet_jax import models
 from vnet_jax.errors import InputError
 from vnet_jax.models.monai import Layout, entries
 from vnet_jax.models.weights import from_state_dict
+from vnet_jax.runs.folder import RunFolder
+from vnet_jax.runs.packing import write_bundle
 from vnet_jax.runs.weight_files import read_weights, write_weights
 from vnet_jax.training.initial import open_start, started
 from vnet_jax.training.state import adam, init_state
@@ -145,6 +148,25 @@ def test_what_does_not_fit_is_named(config, tmp_path, phase, given, model, said)
     with pytest.raises(InputError, match=said) as caught:
         open_start(config(phase, path, **model), "nowhere")
     assert caught.value.path == path
+
+
+def test_a_bundle_starts_its_phase(config, tmp_path):
+    values, single = {}, {"cascade": False}  # for speed
+    for phase in (1, 2):
+        module = models.build(**config(phase, "", **single).model)
+        values[phase] = known.random_variables(module, (16, 16, 16), phase)
+    runs = [
+        RunFolder(
+            known.write_run(tmp_path / str(p), config(p, "", **single), {7: (0, v)})
+        )
+        for p, v in values.items()
+    ]
+    path = tmp_path / "kidney.vnet"
+    write_bundle(path, runs[:1], runs[1:], licence="CC0-1.0")
+    for phase in (1, 2):
+        state, told = start(config(phase, path, **single))
+        assert told == f"starts from {path}/phase{phase}/0, step 7"
+        jax.tree.map(np.testing.assert_array_equal, state.variables, values[phase])
 
 
 def test_nothing_to_start_from(config, tmp_path):

@@ -5,6 +5,7 @@
     python bin/convert.py --source stage1.pt --source stage2.pt \
         --config configs/phase2.py --target runs/phase2
     python bin/convert.py --source runs/phase2 --target cascade.safetensors
+    python bin/convert.py --source kidney.vnet --phase 2 --target cascade.safetensors
 
 A file of weights (.npz, .safetensors, .pt, .pth) becomes a run folder for bin/infer.py;
 the config says what no such file does: phase, spacing, window. A run becomes a file,
@@ -26,10 +27,13 @@ CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 flags.DEFINE_multi_string(
-    "source", [], "a file of weights or a run folder; two files for a cascade's stages"
+    "source",
+    [],
+    "a file of weights, a run folder or a bundle; two files for a cascade's stages",
 )
 flags.DEFINE_string("target", None, "the run folder or the file of weights to make")
 flags.DEFINE_integer("step", None, "of a run: this checkpoint, not the best one")
+flags.DEFINE_integer("phase", None, "of a bundle: 1 or 2; its first run is read")
 flags.DEFINE_bool("synthetic", False, "the file's network has seen synthetic CTs alone")
 
 
@@ -49,6 +53,7 @@ def main(argv: list[str]) -> int:
 def _source():
     """Reads --source."""
     from vnet_jax.runs import folder, sources
+    from vnet_jax.runs.bundle import is_bundle_name
 
     if not FLAGS.source or not FLAGS.target:
         missing = "--target" if FLAGS.source else "--source"
@@ -56,11 +61,15 @@ def _source():
     if len(FLAGS.source) > 2:
         wrong = f"{len(FLAGS.source)} times --source"
         raise InputError(None, wrong, "one, or two files for a cascade's stages")
-    runs = [path for path in FLAGS.source if folder.exists(path)]
+    runs = [
+        path for path in FLAGS.source if folder.exists(path) or is_bundle_name(path)
+    ]
     if FLAGS.step is not None and not runs:
         raise InputError(None, "--step is of a run", "leave it out for a file")
+    if FLAGS.phase is not None and not any(map(is_bundle_name, FLAGS.source)):
+        raise InputError(None, "--phase is of a bundle", "leave it out")
     if len(FLAGS.source) == 1:
-        return sources.open_weights(FLAGS.source[0], FLAGS.step)
+        return sources.open_weights(FLAGS.source[0], FLAGS.step, FLAGS.phase)
     if runs:
         raise InputError(runs[0], "a run, beside another --source", "give it alone")
     return sources.of_files(FLAGS.source)

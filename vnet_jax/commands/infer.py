@@ -2,6 +2,7 @@
 
     python bin/infer.py --input ct.nii.gz --output masks/ \
         --phase1 runs/phase1 --phase2 runs/phase2
+    python bin/infer.py --input ct.nii.gz --output masks/ --bundle kidney.vnet
 
 The 5 best checkpoints of a run are averaged, and several runs (folds, losses, variants)
 where --phase2 is given several times; --tta adds mirror images. One network is in
@@ -14,6 +15,7 @@ on, and the exit status is 2.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -21,6 +23,7 @@ from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
 from vnet_jax.inference.ensemble import validated_by
+from vnet_jax.inference.load import open_phases
 from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
 from vnet_jax.inference.thresholds import (
     NEEDS,
@@ -40,6 +43,11 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_multi_string(
     "phase2", ["runs/phase2"], "run folder of phase 2; several are averaged"
+)
+flags.DEFINE_string(
+    "bundle",
+    None,
+    "a file of bin/bundle.py, in place of both run folders and of --thresholds",
 )
 flags.DEFINE_bool("fast", False, "the best checkpoint only, not the mean of the best 5")
 flags.DEFINE_bool(
@@ -104,14 +112,15 @@ def main(argv: list[str]) -> int:
     for name in ("input", "output"):
         if not getattr(FLAGS, name):
             raise InputError(None, f"--{name} is missing", f"pass --{name}=PATH")
-    names, only = FLAGS.cases, _only()
-    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, names, only)
+    phase1, phase2, tuned = _phases()
+    only = _only(phase1, phase2)
+    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, FLAGS.cases, only)
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
-    trust = _trust()
+    trust = _trust(tuned)
     segmenter = Segmenter(
-        _phase1(), FLAGS.phase2, FLAGS.fast, FLAGS.dtype, _flips(), trust, FLAGS.newest
+        phase1, phase2, FLAGS.fast, FLAGS.dtype, _flips(), trust, FLAGS.newest
     )
     failed = batch.run(
         jobs,
@@ -129,11 +138,17 @@ def main(argv: list[str]) -> int:
     return 2 if failed else 0
 
 
-def _only() -> set[str] | None:
+def _only(phase1: Sequence | None, phase2: Sequence) -> set[str] | None:
     """The cases of --validation_only."""
     if not FLAGS.validation_only:
         return None
-    return validated_by([*(_phase1() or ()), *FLAGS.phase2])
+    if FLAGS.bundle:
+        raise InputError(
+            FLAGS.bundle,
+            "a bundle does not say which cases its runs held out",
+            "give the run folders, as --phase1 and --phase2, with --validation_only",
+        )
+    return validated_by([*(phase1 or ()), *phase2])
 
 
 def _flips() -> str:
@@ -148,17 +163,24 @@ def _flips() -> str:
     return axes
 
 
-def _trust() -> Trust:
-    """--thresholds, changed by what the other flags say."""
-    trust = read_thresholds(FLAGS.thresholds) if FLAGS.thresholds else UNTUNED
+def _trust(tuned: Trust) -> Trust:
+    """--thresholds in place of a bundle's, changed by what the other flags say."""
+    trust = read_thresholds(FLAGS.thresholds) if FLAGS.thresholds else tuned
     given = {name: getattr(FLAGS, name) for name in NEEDS}
     given = {name: value for name, value in given.items() if value is not None}
     return changed(trust, FLAGS.postprocess, FLAGS.keep_all, given)
 
 
-def _phase1() -> list[str] | None:
+def _phases() -> tuple[Sequence | None, Sequence, Trust]:
     """Phase 1 is not needed, and need not exist, where kidney masks are given."""
-    return None if FLAGS.kidneys else FLAGS.phase1
+    phase1, phase2, tuned = FLAGS.phase1, FLAGS.phase2, UNTUNED
+    if FLAGS.bundle:
+        for name in ("phase1", "phase2"):
+            if FLAGS[name].present:
+                wrong = f"--bundle and --{name} both name a phase {name[-1]}"
+                raise InputError(None, wrong, "pass one of them")
+        phase1, phase2, tuned = open_phases(FLAGS.bundle)
+    return None if FLAGS.kidneys else phase1, phase2, tuned
 
 
 def _report(total: int, failed: list) -> None:

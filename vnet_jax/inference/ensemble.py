@@ -21,7 +21,7 @@ from vnet_jax.inference.averaging import (
     disagreement,
     means,
 )
-from vnet_jax.runs.folder import RunFolder
+from vnet_jax.runs.folder import RunFolder, TrainedRun
 
 #: Variables up to this size in all stay in memory from case to case. The demo's small
 #: networks do; of the paper's cascade (365 MB a checkpoint) five would not.
@@ -48,7 +48,7 @@ class Ensemble:
 
     Attributes:
         phase: 1 or 2.
-        runs: the run folders.
+        runs: the trained runs.
         predictors: one a run, each compiled once.
     """
 
@@ -63,7 +63,7 @@ class Ensemble:
         """Reads the settings of the runs; variables are loaded when they are used.
 
         Args:
-            paths: run folders.
+            paths: run folders, or runs of an opened bundle.
             phase: what they must have been trained as.
             members: checkpoints of each run at most, best first; all of the best by
                 default.
@@ -104,7 +104,7 @@ class Ensemble:
         return any(run.synthetic for run in self.runs)
 
     def identity(self) -> list[dict]:
-        """What the models are: `RunFolder.identity` and the folder of each run."""
+        """What the models are: `TrainedRun.identity` and the folder of each run."""
         return [
             {"run": str(run.path), **run.identity(*self._chosen)} for run in self.runs
         ]
@@ -174,8 +174,8 @@ def validated_by(paths: Sequence) -> set[str]:
     return set.intersection(*held_out)
 
 
-def _open(path, phase: int) -> RunFolder:
-    run = RunFolder(path)
+def _open(path, phase: int) -> TrainedRun:
+    run = path if isinstance(path, TrainedRun) else RunFolder(path)
     if run.config.phase != phase:
         raise InputError(
             run.path,
@@ -185,7 +185,7 @@ def _open(path, phase: int) -> RunFolder:
     return run
 
 
-def _predictor(run: RunFolder, dtype: str | None) -> predict.Predictor:
+def _predictor(run: TrainedRun, dtype: str | None) -> predict.Predictor:
     try:
         return predict.from_config(run.config, dtype)
     except ValueError as error:
@@ -194,7 +194,7 @@ def _predictor(run: RunFolder, dtype: str | None) -> predict.Predictor:
         raise InputError(run.path, f"model.{error}", remedy) from error
 
 
-def _check_alike(first: RunFolder, other: RunFolder) -> None:
+def _check_alike(first: TrainedRun, other: TrainedRun) -> None:
     """Runs are averaged voxel by voxel: grid, windows and classes must be the same."""
     for key in ("data.spacing_mm", "data.downsample", "sample.shape", "model.classes"):
         section, name = key.split(".")

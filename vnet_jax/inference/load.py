@@ -6,7 +6,9 @@ import numpy as np
 
 from vnet_jax.ct.nifti import ct_from, read_labels
 from vnet_jax.inference.segment import Segmenter
-from vnet_jax.inference.thresholds import UNTUNED, read_thresholds
+from vnet_jax.inference.thresholds import UNTUNED, Trust, read_thresholds, trust_from
+from vnet_jax.runs.bundle import open_bundle
+from vnet_jax.runs.folder import TrainedRun
 
 
 class Loaded:
@@ -37,7 +39,7 @@ class Loaded:
 
 def load(
     phase1,
-    phase2,
+    phase2=None,
     fast: bool = False,
     dtype: str = "trained",
     flips: str = "",
@@ -45,22 +47,47 @@ def load(
 ) -> Loaded:
     """Loads trained phases for use from Python.
 
+    >>> segment = load("kidney.vnet")  # doctest: +SKIP
     >>> segment = load("runs/phase1", "runs/phase2")  # doctest: +SKIP
     >>> mask, summary = segment("ct.nii.gz")  # doctest: +SKIP
 
     Args:
         phase1: run folder, or several that are averaged, or None where every call gives
-            `kidneys`.
+            `kidneys`; without a phase2, a bundle of both.
         phase2: run folder, or several that are averaged.
         fast: the best checkpoint of each only.
         dtype: of `DTYPES`; "auto" is up to twice as fast on many devices.
         flips: of "x", "y" and "z", those along which phase 2 predicts mirrored too.
-        thresholds: file of `bin/tune.py`: post-processing, intervals and the flag.
+        thresholds: file of `bin/tune.py`: post-processing, intervals and the flag; in
+            place of a bundle's own.
 
     Returns:
         A callable: (path | nibabel image | (array, affine)) -> (mask, summary).
+
+    Raises:
+        InputError: no such run or bundle, a bundle with a changed byte, or runs that do
+            not match.
     """
+    trust = UNTUNED
+    if phase2 is None:
+        phase1, phase2, trust = open_phases(phase1)
     several = isinstance(phase2, list | tuple)
     phase2 = phase2 if several else [phase2]
-    trust = UNTUNED if thresholds is None else read_thresholds(thresholds)
+    if thresholds is not None:
+        trust = read_thresholds(thresholds)
     return Loaded(Segmenter(phase1, phase2, fast, dtype, flips, trust))
+
+
+def open_phases(path) -> tuple[list[TrainedRun], list[TrainedRun], Trust]:
+    """Both phases of a bundle and what was tuned for them, for `Segmenter`.
+
+    Args:
+        path: the bundle.
+
+    Raises:
+        InputError: no bundle, a changed one, or thresholds that are none.
+    """
+    bundle = open_bundle(path)
+    tuned = bundle.extra("thresholds")
+    trust = UNTUNED if tuned is None else trust_from(tuned, f"{path}/thresholds.json")
+    return bundle.phase1, bundle.phase2, trust

@@ -62,8 +62,9 @@ class Segmenter:
         Phase 1 predicts with its best checkpoint alone: it only places the box.
 
         Args:
-            phase1: run folder, or several that are averaged, or None.
-            phase2: run folders; all their best checkpoints are averaged.
+            phase1: run folder or run of an opened bundle, or several that are averaged,
+                or None.
+            phase2: such runs; all their best checkpoints are averaged.
             fast: the best checkpoint of each run only.
             dtype: of `DTYPES`; "auto" takes bfloat16 where the device is faster in it.
             flips: of "x", "y" and "z", those along which phase 2 predicts mirrored too.

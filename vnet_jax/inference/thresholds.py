@@ -49,6 +49,22 @@ def read_thresholds(path: str | Path) -> Trust:
     """
     try:
         text = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}") from None
+    return trust_from(text, path)
+
+
+def trust_from(text: bytes, path: str | Path) -> Trust:
+    """What was tuned, of a file's content.
+
+    Args:
+        text: the content.
+        path: where it is from, for messages.
+
+    Raises:
+        InputError: it is none of `bin/tune.py`.
+    """
+    try:
         facts = json.loads(text)
         if facts["format"] != FORMAT:
             raise InputError(
@@ -57,8 +73,6 @@ def read_thresholds(path: str | Path) -> Trust:
         rules = settings_from(facts["postprocess"])
         calibration = _calibration(facts["calibration"])
         models = frozenset(facts["models"])
-    except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror}") from None
     except InputError as error:
         raise InputError(path, error.wrong, "make it with bin/tune.py") from None
     except (ValueError, KeyError, TypeError) as error:

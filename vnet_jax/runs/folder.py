@@ -78,44 +78,20 @@ CLASS_NAMES = ("background", "kidney", "tumour", "cyst")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-class RunFolder:
-    """One run on disk.
+class TrainedRun:
+    """A run as inference sees it, wherever it lies: in a folder or in a bundle.
 
     Attributes:
-        path: the folder.
+        path: of the folder, or the bundle's with the run's place in it.
         config: the config it was trained with, a locked ConfigDict.
-        splits: its cases.
         model: what model.json says.
-        checkpoints: its checkpoints.
+        checkpoints: `steps`, `best`, `variables` and `digest`, as `Checkpoints` does.
     """
 
-    def __init__(self, path):
-        """Reads a run.
-
-        Args:
-            path: the folder.
-
-        Raises:
-            InputError: not a run folder, or one of another format.
-        """
-        self.path = Path(path)
-        if not exists(path):
-            raise InputError(
-                self.path,
-                "no run: it holds no config.json",
-                "train it with bin/train.py --workdir",
-            )
-        self.config = _as_config(_read_json(self.path / "config.json"))
-        self.splits = read_splits(self.path / "splits.json")
-        self.model = _read_json(self.path / "model.json")
-        if self.model.get("format") != FORMAT:
-            raise InputError(
-                self.path / "model.json",
-                f"format {self.model.get('format')}, this program reads {FORMAT}",
-                "use the version of vnet_jax that made it",
-            )
-        keep = self.config.get("keep_best", 5)
-        self.checkpoints = Checkpoints(self.path / "checkpoints", keep)
+    path: Path
+    config: ml_collections.ConfigDict
+    model: dict
+    checkpoints: Checkpoints
 
     @property
     def synthetic(self) -> bool:
@@ -169,6 +145,42 @@ class RunFolder:
             "steps": steps,
             "synthetic": self.synthetic,
         }
+
+
+class RunFolder(TrainedRun):
+    """One run on disk: a `TrainedRun` whose path is the folder.
+
+    Attributes:
+        splits: its cases.
+    """
+
+    def __init__(self, path):
+        """Reads a run.
+
+        Args:
+            path: the folder.
+
+        Raises:
+            InputError: not a run folder, or one of another format.
+        """
+        self.path = Path(path)
+        if not exists(path):
+            raise InputError(
+                self.path,
+                "no run: it holds no config.json",
+                "train it with bin/train.py --workdir",
+            )
+        self.config = as_config(_read_json(self.path / "config.json"))
+        self.splits = read_splits(self.path / "splits.json")
+        self.model = _read_json(self.path / "model.json")
+        if self.model.get("format") != FORMAT:
+            raise InputError(
+                self.path / "model.json",
+                f"format {self.model.get('format')}, this program reads {FORMAT}",
+                "use the version of vnet_jax that made it",
+            )
+        keep = self.config.get("keep_best", 5)
+        self.checkpoints = Checkpoints(self.path / "checkpoints", keep)
 
 
 def exists(path) -> bool:
@@ -262,6 +274,16 @@ def resume(path, config: ml_collections.ConfigDict) -> tuple[RunFolder, dict]:
     return folder, changed
 
 
+def as_config(facts: Mapping) -> ml_collections.ConfigDict:
+    """A config as JSON keeps it, with tuples again and locked."""
+    if isinstance(facts.get("loss"), str):  # before there was more to say of it
+        facts = {**facts, "loss": {"name": facts["loss"], "kwargs": {}}}
+    config = ml_collections.ConfigDict(
+        {key: _with_tuples(value) for key, value in facts.items()}
+    )
+    return config.lock()
+
+
 def versions() -> dict[str, str]:
     """Versions of what a result may depend on."""
     own = {"vnet_jax": vnet_jax.__version__, "python": platform.python_version()}
@@ -285,15 +307,6 @@ def _flat(config: Mapping, prefix: str = "") -> dict:
         else:
             flat[prefix + key] = json.loads(json.dumps(value))
     return flat
-
-
-def _as_config(facts: dict) -> ml_collections.ConfigDict:
-    if isinstance(facts.get("loss"), str):  # before there was more to say of it
-        facts = facts | {"loss": {"name": facts["loss"], "kwargs": {}}}
-    config = ml_collections.ConfigDict(
-        {key: _with_tuples(value) for key, value in facts.items()}
-    )
-    return config.lock()
 
 
 def _with_tuples(value):

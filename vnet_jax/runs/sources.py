@@ -1,4 +1,4 @@
-"""Trained weights, wherever they lie: in a run folder, in a file, in two of them."""
+"""Trained weights, wherever they lie: a run folder, a bundle, a file, two of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from vnet_jax import models
 from vnet_jax.errors import InputError
 from vnet_jax.models import weights
 from vnet_jax.runs import folder as run_folder
-from vnet_jax.runs.folder import RunFolder
+from vnet_jax.runs.bundle import SUFFIX, is_bundle_name, open_bundle
+from vnet_jax.runs.folder import RunFolder, TrainedRun
 from vnet_jax.runs.weight_files import SUFFIXES, is_weights_name, read_weights
 
 MOST_STEPS = 2**31 - 1
@@ -24,7 +25,7 @@ class Weights:
     """What was trained, and where it is from.
 
     Attributes:
-        path: the run folder, or the (first) file.
+        path: the run folder, the bundle, or the (first) file.
         variables: {"params", "batch_stats"}, NumPy arrays.
         network: as `models.network_of` gives it.
         in_channels: of the (first) V-Net.
@@ -46,23 +47,26 @@ class Weights:
     synthetic: bool | None
 
 
-def open_weights(path, step: int | None = None) -> Weights:
-    """Reads a run folder or a file of weights.
+def open_weights(path, step: int | None = None, phase: int | None = None) -> Weights:
+    """Reads a run folder, a bundle or a file of weights.
 
     Args:
-        path: either.
+        path: one of them.
         step: of a run: another checkpoint than the best.
+        phase: of a bundle, which holds both; the phase's first run is read.
 
     Raises:
-        InputError: neither, or one that cannot be read.
+        InputError: none of them, or one that cannot be read.
     """
     if run_folder.exists(path):
         return of_run(path, step)
+    if is_bundle_name(path):
+        return of_bundle(path, phase, step)
     if Path(path).is_dir() or not is_weights_name(path):
         raise InputError(
             path,
             "neither a run folder nor a file of weights",
-            f"give one with a config.json, or a {', '.join(SUFFIXES)}",
+            f"give one with a config.json, or a {', '.join((*SUFFIXES, SUFFIX))}",
         )
     return of_files([path])
 
@@ -77,24 +81,25 @@ def of_run(path, step: int | None = None) -> Weights:
     Raises:
         InputError: no run, no such checkpoint, or a damaged one.
     """
-    run = RunFolder(path)
-    step = run.ensemble(1)[0] if step is None else step
-    if step not in run.checkpoints.steps():
-        raise InputError(
-            run.path,
-            f"holds no checkpoint of step {step}",
-            f"choose from {', '.join(map(str, run.checkpoints.steps()))}",
-        )
-    return Weights(
-        path=run.path,
-        variables=run.checkpoints.variables(step),
-        network=models.network_of(run.config.model),
-        in_channels=1,
-        step=step,
-        counters=run.model.get("converted_from", {}).get("counters", {}),
-        origin={"run": str(path), "step": step, "sha256": run.checkpoints.digest(step)},
-        synthetic=run.model["synthetic"],
-    )
+    return _of_trained(RunFolder(path), step)
+
+
+def of_bundle(path, phase: int | None, step: int | None = None) -> Weights:
+    """Reads a checkpoint of a bundle's phase.
+
+    Args:
+        path: the bundle.
+        phase: 1 or 2.
+        step: which checkpoint; the best by default.
+
+    Raises:
+        InputError: no phase given, no bundle, a changed one, or no such checkpoint.
+    """
+    if phase not in (1, 2):
+        raise InputError(path, "holds two phases", "say which: --phase=1 or --phase=2")
+    bundle = open_bundle(path)
+    runs = bundle.phase1 if phase == 1 else bundle.phase2
+    return _of_trained(runs[0], step)
 
 
 def of_files(paths: Sequence) -> Weights:
@@ -143,6 +148,30 @@ def to_state_dict(found: Weights) -> dict[str, np.ndarray]:
                 f"a run with model.{name} = {wanted!r} has such weights",
             )
     return weights.to_state_dict(found.variables, found.counters or found.step)
+
+
+def _of_trained(run: TrainedRun, step: int | None) -> Weights:
+    step = run.ensemble(1)[0] if step is None else step
+    if step not in run.checkpoints.steps():
+        raise InputError(
+            run.path,
+            f"holds no checkpoint of step {step}",
+            f"choose from {', '.join(map(str, run.checkpoints.steps()))}",
+        )
+    return Weights(
+        path=run.path,
+        variables=run.checkpoints.variables(step),
+        network=models.network_of(run.config.model),
+        in_channels=1,
+        step=step,
+        counters=run.model.get("converted_from", {}).get("counters", {}),
+        origin={
+            "run": str(run.path),
+            "step": step,
+            "sha256": run.checkpoints.digest(step),
+        },
+        synthetic=run.model["synthetic"],
+    )
 
 
 def _checked(path: Path) -> dict[str, np.ndarray]:

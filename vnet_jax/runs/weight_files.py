@@ -18,6 +18,7 @@ import numpy as np
 
 from vnet_jax.data.files import whole_file
 from vnet_jax.errors import InputError
+from vnet_jax.runs import tensors
 
 SUFFIXES = (".npz", ".safetensors", ".pt", ".pth")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # of training loops
@@ -86,14 +87,12 @@ def _write_npz(path: Path, file, state: Mapping) -> None:
 
 
 def _read_safetensors(path: Path) -> dict:
-    importlib.import_module("ml_dtypes")  # JAX's; makes NumPy know bfloat16
-    return _library(path, "safetensors.numpy").load_file(path)
+    with open(path, "rb") as file:
+        return tensors.read(file, path.stat().st_size)
 
 
 def _write_safetensors(path: Path, file, state: Mapping) -> None:
-    arrays = {name: np.array(array, order="C") for name, array in state.items()}
-    save = _library(path, "safetensors.numpy").save
-    file.write(save(arrays, metadata={"format": "pt"}))
+    tensors.write(file, state, {"format": "pt"})
 
 
 def _read_torch(path: Path):

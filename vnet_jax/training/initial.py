@@ -67,7 +67,7 @@ def open_start(config, workdir) -> Start | None:
     path = config.get("init_from", "")
     if not path or _has_begun(workdir):
         return None
-    found = open_weights(path)
+    found = open_weights(path, phase=config.phase)
     wanted = models.network_of(config.model)
     _check(found, wanted)
     if "factory" in found.network or "factory" in wanted:
