@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -40,17 +40,46 @@ def draw(
         case = known.get(scores["id"])
         if case is not None:
             path = Path(folder) / f"{case.id}.png"
-            mask = Path(predictions) / f"{case.id}.nii.gz"
-            _draw(path, case, mask, scores["phase2"], notice)
+            mask, dice = Path(predictions) / f"{case.id}.nii.gz", scores["phase2"]
+            text = f"Dice: kidney {dice['kidney']:.3f}, tumour {dice['tumour']:.3f}"
+            draw_case(path, case, mask, text, notice)
             drawn[case.id] = path
     return drawn
 
 
-def _draw(path: Path, case: Case, mask_path: Path, dice: Mapping, notice: str) -> None:
+def draw_case(
+    path: str | PathLike,
+    case: Case,
+    mask_path: Path,
+    text: str,
+    notice: str = "",
+    look_at: Callable | None = None,
+) -> None:
+    """Draws one case with its truth.
+
+    Args:
+        path: the PNG.
+        case: where the CT and the label are.
+        mask_path: the prediction.
+        text: stands after the case's name.
+        notice: what must be said with the picture.
+        look_at: (mask, label) -> non-zero inside the part to look at, or None; by
+            default the largest sections of the tumour, else of the kidneys.
+
+    Raises:
+        InputError: a file that cannot be read, or masks on another grid than the CT.
+    """
     ct, label = read_ct(case.image).volume, read_labels(case.label).volume
     mask = read_labels(mask_path, (0, 1, 2)).volume
     image, mask = aligned(ct, mask, case.image, mask_path)
     image, label = aligned(image, label, case.image, case.label)
-    text = f"Dice: kidney {dice['kidney']:.3f}, tumour {dice['tumour']:.3f}"
-    style = {"title": case.id, "subtitle": text, "notice": notice}
-    case_picture(path, image, mask.array, label.array, **style)
+    case_picture(
+        path,
+        image,
+        mask.array,
+        label.array,
+        title=case.id,
+        subtitle=text,
+        notice=notice,
+        look_at=look_at and look_at(mask.array, label.array),
+    )

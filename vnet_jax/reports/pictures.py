@@ -44,6 +44,7 @@ def case_picture(
     *,
     subtitle: str = "",
     notice: str = "",
+    look_at: np.ndarray | None = None,
 ) -> None:
     """Draws a case as a PNG: axial, coronal and sagittal, all at one scale.
 
@@ -60,11 +61,13 @@ def case_picture(
         title: the case's name.
         subtitle: stands after it, in grey.
         notice: what must be said with every picture, in amber.
+        look_at: (D, H, W) non-zero inside the part of mask or label through which the
+            planes go instead.
 
     Raises:
         ValueError: when a mask has not the CT's shape.
     """
-    case = scene(ct, mask, label)
+    case = scene(ct, mask, label, look_at)
     (z0, z1), (x0, x1) = case.spans[0], case.spans[2]
     height_mm, width_mm = z1 - z0, x1 - x0
     # One scale for all: two panels as wide as x, and one as wide as y (as z) is.

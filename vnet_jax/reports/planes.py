@@ -45,13 +45,20 @@ class Scene:
     true: int
 
 
-def scene(ct: Volume, mask: np.ndarray, label: np.ndarray | None = None) -> Scene:
+def scene(
+    ct: Volume,
+    mask: np.ndarray,
+    label: np.ndarray | None = None,
+    look_at: np.ndarray | None = None,
+) -> Scene:
     """Chooses the planes: the largest sections of the tumour, else of the kidneys.
 
     Args:
         ct: HU, any axis order.
         mask: predicted classes 0, 1, 2 on the CT's grid.
         label: true classes on the CT's grid; what either of the two shows counts.
+        look_at: non-zero inside a part of mask or label; the planes are the largest
+            sections of that part instead.
 
     Raises:
         ValueError: when a mask has not the CT's shape.
@@ -62,7 +69,11 @@ def scene(ct: Volume, mask: np.ndarray, label: np.ndarray | None = None) -> Scen
     found = [box for box in map(bounding_box, views) if box is not None]
     start, stop = _around(found) if found else ((0, 0, 0), image.grid.shape)
     parts = [_part(view, start, stop) if found else view[:0] for view in views]
-    sections = _largest_sections(parts) if found else [n // 2 for n in stop]
+    shown = parts
+    if look_at is not None:
+        part = to_canonical(Volume(look_at, ct.grid)).array
+        shown = [_part(part, start, stop)]
+    sections = _largest_sections(shown) if found else [n // 2 for n in stop]
     highest = [int(part.max(initial=0)) for part in parts]
     return Scene(
         ct=image.array,

@@ -1,0 +1,277 @@
+"""The story of a cross-validation: frozen folds, two phases and masks for each of them.
+
+<out>/folds.json         who is predicted by which fold; never changed once it is there
+<out>/fold_K/phase1, 2   run folders of fold K
+<out>/oof/               out-of-fold masks, summaries and pictures of all folds
+<out>/logs/              what the programs said
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_collections
+
+from vnet_jax.data.cache import GridSpec, build_caches, root_folder
+from vnet_jax.data.cases import Case, find_cases, is_nnunet
+from vnet_jax.data.extra import find_extra, refuse_leaks, refuse_warped
+from vnet_jax.data.folds import Folds, draw_folds, read_folds, write_folds
+from vnet_jax.errors import InputError
+from vnet_jax.experiments.jobs import Job, program
+
+#: In a path of `data.extra`: the number of the fold.
+FOLD = "{fold}"
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """How one phase is trained.
+
+    Attributes:
+        file: its config.
+        changes: fields that the command line changed.
+        config: the two together.
+    """
+
+    file: str
+    changes: Mapping[str, object]
+    config: ml_collections.ConfigDict
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A cross-validation as its user asked for it.
+
+    The data set, its cache and its further data sets are phase 1's; of `data.extra`
+    each path may hold "{fold}".
+
+    Attributes:
+        out: the folder for everything.
+        phases: phase 1 and phase 2.
+        train_args: further arguments of every training.
+        infer_args: further arguments of every prediction.
+        workers: processes that build what the cache lacks.
+    """
+
+    out: Path
+    phases: tuple[Phase, Phase]
+    train_args: tuple[str, ...] = ()
+    infer_args: tuple[str, ...] = ()
+    workers: int = 1
+
+    @property
+    def data(self) -> ml_collections.ConfigDict:
+        """The data of both phases."""
+        return self.phases[0].config.data
+
+    @property
+    def specs(self) -> list[GridSpec]:
+        """The grids of the phases."""
+        grids = [phase.config.data for phase in self.phases]
+        found = [GridSpec(g.spacing_mm, g.downsample, g.labels) for g in grids]
+        return list(dict.fromkeys(found))
+
+    @property
+    def masks(self) -> Path:
+        """The folder of the out-of-fold predictions."""
+        return self.out / "oof"
+
+    def run_folder(self, fold: int, phase: int) -> Path:
+        """Where a fold's run of a phase lies."""
+        return self.out / f"fold_{fold}" / f"phase{phase}"
+
+    def extra(self, fold: int) -> tuple[str, ...]:
+        """The further data sets of a fold."""
+        return tuple(root.replace(FOLD, str(fold)) for root in self.data.extra)
+
+
+def check(experiment: Experiment) -> None:
+    """Refuses configs of the wrong phases.
+
+    Raises:
+        InputError: names the flag.
+    """
+    flags = ("--config", "--config2")
+    for number, (flag, phase) in enumerate(zip(flags, experiment.phases, strict=True)):
+        if phase.config.phase != number + 1:
+            raise InputError(
+                None,
+                f"{flag}: {phase.file} is a config of phase {phase.config.phase}",
+                f"pass one of phase {number + 1}",
+            )
+
+
+def freeze(experiment: Experiment) -> tuple[Folds, list[InputError]]:
+    """The folds: those in the folder, else a given file's, else drawn anew.
+
+    Every case that can be used is drawn, so the cache is built first, for both phases
+    and for all folds at once.
+
+    Returns:
+        The folds, in `<out>/folds.json` from now on, and why cases were left out.
+
+    Raises:
+        InputError: no usable data, a case of frozen folds is missing, or folds in the
+            folder that are not the ones asked for.
+    """
+    found = find_cases(experiment.data.root)
+    refuse_warped(experiment.data.root)
+    path = experiment.out / "folds.json"
+    folds = read_folds(path) if path.is_file() else _given(experiment)
+    labelled = [case for case in found if case.label is not None]
+    if folds:
+        _refuse_others(path, folds, experiment)
+        chosen = _cases_of(folds, labelled, experiment.data.root)
+        _, refused = _cache(experiment, experiment.data.root, chosen)
+        if refused:
+            raise refused[0]
+    else:
+        usable, refused = _cache(experiment, experiment.data.root, labelled)
+        folds = _drawn(experiment, usable, found)
+    if not path.is_file():
+        write_folds(path, folds)
+    return folds, refused
+
+
+def check_extra(experiment: Experiment, folds: Folds, chosen: Sequence[int]) -> None:
+    """Refuses, before hours of training, further data sets that no fold may have.
+
+    Raises:
+        InputError: a copy of a scored patient, or a case that cannot be used.
+    """
+    own = [case.id for case in find_cases(experiment.data.root)]
+    for fold in chosen:
+        others = find_extra(experiment.extra(fold), own)
+        refuse_leaks(others, own, folds.splits(fold))
+        for one in others:
+            _, refused = _cache(experiment, str(one.root), one.cases)
+            if refused:
+                raise refused[0]
+
+
+def plan(experiment: Experiment, folds: Folds, chosen: Sequence[int]) -> list[Job]:
+    """The programs of the folds: phase 1, phase 2 on it, masks by both.
+
+    Args:
+        experiment: what is asked for.
+        folds: all of them.
+        chosen: which to run.
+    """
+    jobs = []
+    for fold in chosen:
+        first, second = (_training(experiment, folds, fold, n) for n in (1, 2))
+        jobs += [first, second, _prediction(experiment, folds, fold)]
+    return jobs
+
+
+def _given(experiment: Experiment) -> Folds | None:
+    path = experiment.data.splits
+    return read_folds(path) if path else None
+
+
+def _refuse_others(path: Path, folds: Folds, experiment: Experiment) -> None:
+    """Folds never change: another number, seed or file is another experiment."""
+    config, given = experiment.phases[0].config, _given(experiment)
+    data = config.data
+    asked = (config.seed, data.folds, data.test)
+    frozen = (folds.seed, len(folds.folds), len(folds.test))
+    if given != folds if given else asked != frozen:
+        what = data.splits or "seed {}, {} folds, {} for testing".format(*asked)
+        raise InputError(
+            path,
+            "holds other folds (seed {}, {} folds, {} for testing)".format(*frozen)
+            + f" than {what}",
+            "pass the same as before, or another --out",
+        )
+
+
+def _cases_of(folds: Folds, labelled: Sequence[Case], root: str) -> list[Case]:
+    known = {case.id: case for case in labelled}
+    if missing := [name for name in folds.ids if name not in known]:
+        raise InputError(
+            root,
+            f"{len(missing)} cases of the folds are missing or have no label any more: "
+            f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}",
+            "put them back, or draw new folds into another --out",
+        )
+    return [known[name] for name in folds.ids]
+
+
+def _drawn(experiment: Experiment, usable: list[str], found: list[Case]) -> Folds:
+    config = experiment.phases[0].config
+    name = Path(config.data.root).resolve().name
+    return draw_folds(
+        usable,
+        seed=config.seed,
+        folds=config.data.folds,
+        test=config.data.test,
+        sources={name: [case.id for case in found]},
+    )
+
+
+def _cache(
+    experiment: Experiment, root: str, cases: Sequence[Case]
+) -> tuple[list[str], list[InputError]]:
+    """Builds what the cache lacks; the ids that can be used, and why others cannot."""
+    folder = root_folder(experiment.data.cache, root)
+    columns, refused = build_caches(cases, folder, experiment.specs, experiment.workers)
+    return [cached.id for cached in columns[0]], refused
+
+
+def _training(experiment: Experiment, folds: Folds, fold: int, phase: int) -> Job:
+    asked, workdir = experiment.phases[phase - 1], experiment.run_folder(fold, phase)
+    fields = {
+        **asked.changes,
+        "data.root": experiment.data.root,
+        "data.cache": experiment.data.cache,
+        "data.extra": experiment.extra(fold),
+        "data.splits": str(experiment.out / "folds.json"),
+        "data.folds": len(folds.folds),
+        "data.test": len(folds.test),
+        "data.fold": fold,
+        "data.phase1": str(experiment.run_folder(fold, 1)) if phase == 2 else "",
+    }
+    return Job(
+        name=f"fold {fold}, phase {phase}",
+        argv=program(
+            "train",
+            *("--config", asked.file),
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+            *("--workdir", workdir),
+            *experiment.train_args,
+        ),
+        log=experiment.out / "logs" / f"fold_{fold}_phase{phase}.log",
+        after=(f"fold {fold}, phase 1",) if phase == 2 else (),
+        outputs=(workdir / "config.json", workdir / "checkpoints"),
+        kind=f"phase {phase}",
+    )
+
+
+def _prediction(experiment: Experiment, folds: Folds, fold: int) -> Job:
+    names = folds.folds[fold]
+    endings = (".nii.gz", ".json")
+    return Job(
+        name=f"fold {fold}, masks",
+        argv=program(
+            "infer",
+            *("--input", _tree(experiment.data.root)),
+            *("--cases", ",".join(names)),
+            *("--output", experiment.masks),
+            *("--phase1", experiment.run_folder(fold, 1)),
+            *("--phase2", experiment.run_folder(fold, 2)),
+            "--save_stages",
+            *experiment.infer_args,
+        ),
+        log=experiment.out / "logs" / f"fold_{fold}_masks.log",
+        after=(f"fold {fold}, phase 2",),
+        outputs=tuple(experiment.masks / f"{n}{end}" for n in names for end in endings),
+        kind="masks",
+    )
+
+
+def _tree(root: str) -> Path:
+    """The folder that holds the cases: a clone of KiTS19's has them in `data`."""
+    own = Path(root)
+    return own if is_nnunet(own) else find_cases(own)[0].image.parent.parent
