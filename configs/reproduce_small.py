@@ -6,8 +6,8 @@
 LABELS is a KiTS19 tree of label maps (56 of them are used). The steps, the networks and
 the claims are those of `configs/reproduce.py`; what differs is small_phase1.py's and
 small_phase2.py's size, two folds in place of five, and 40 warped cases for one of them.
-The CTs are synthetic: its tables say whether the machinery does what the paper says, and
-nothing about patients.
+The CTs are synthetic: its tables say whether the machinery does what the paper says,
+and nothing about patients.
 """
 
 import ml_collections

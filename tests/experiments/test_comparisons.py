@@ -1,7 +1,3 @@
-import json
-
-import pytest
-
 from vnet_jax.experiments.comparisons import epochs_to
 
 

@@ -1,4 +1,4 @@
-"""The paper as a command: from a data set to its tables, and one for each of its claims.
+"""The paper as a command: from a data set to its tables, one for each of its claims.
 
     python bin/reproduce.py --config configs/reproduce.py --data data/kits19 --out paper
 

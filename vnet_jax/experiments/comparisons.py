@@ -100,8 +100,8 @@ def collect(recipe: Recipe, seed: int = 0) -> dict:
         seed: of bootstrap and permutations.
 
     Returns:
-        Plain types: "rows" (row -> stage -> score -> mean and interval), "claims" (text,
-        topic, rows and `paired.compare`'s tests), "convergence", "cysts", "costs" and
+        Plain types: "rows" (row -> stage -> score -> mean and interval), "claims"
+        (text, topic, rows and `paired.compare`'s tests), "convergence", "cysts", "costs" and
         "out_of_fold" (stage -> score -> interval); what was not made is left out.
 
     Raises:
@@ -230,7 +230,7 @@ def _has_cyst(case: Case) -> bool:
 
 
 def _costs(recipe: Recipe) -> dict[str, dict]:
-    """Median seconds, memory and work a test case, in two phases and over the whole CT."""
+    """Seconds, memory and work a test case, in two phases and over the whole CT."""
     found = {}
     for name in ("plain", "whole"):
         folder = recipe.out / "test" / name

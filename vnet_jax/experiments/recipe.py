@@ -1,6 +1,6 @@
 """The paper as programs to run: folds, registration, ablations, masks, scores.
 
-<out>/folds.json, fold_K/phase1, phase2, oof/, scores/   as `bin/crossval.py` leaves them
+<out>/folds.json, fold_K/phase1, phase2, oof/, scores/   as of `bin/crossval.py`
 <out>/registered/fold_K   the data set of warped cases (paper, section 2.3)
 <out>/fold_K/registered   phase 2, trained with them as well
 <out>/ablations/NAME      phase 2 with one change

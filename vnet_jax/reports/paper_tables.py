@@ -152,8 +152,8 @@ def _cysts(facts: Mapping) -> Table:
     ]
     found = facts["test"]["difference"]
     note = (
-        f"On the {found['n']} test cases with cysts. The HU filter after the components "
-        f"changes it by {found['mean']:+.2f} ({found['low']:+.2f} to "
+        f"On the {found['n']} test cases with cysts. The HU filter after the "
+        f"components changes it by {found['mean']:+.2f} ({found['low']:+.2f} to "
         f"{found['high']:+.2f})."
     )
     header = ["Post-processing", "False tumours a case"]
@@ -192,6 +192,6 @@ def _where(facts: Mapping) -> str:
     folds = ", ".join(map(str, cases["folds"]))
     return (
         f"Dice as KiTS19 takes it, mean and 95 % interval (bootstrap) over "
-        f"{cases['test']} test cases; folds of {folds} cases. The paper's are of its own "
-        "cases and no comparison."
+        f"{cases['test']} test cases; folds of {folds} cases. The paper's are of its "
+        "own cases and no comparison."
     )
