@@ -127,6 +127,17 @@ def test_22_the_kits_layout_and_a_ras_copy_are_one_patient():
     np.testing.assert_array_equal(a.array, b.array)
 
 
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_an_axis_may_keep_its_own_spacing(grid):
+    volume = noise(grid)
+    slices = to_canonical(volume).grid.spacing_mm[0]
+    kept = to_spacing(volume, (0, 1.4, 1.4), "linear")
+    asked = to_spacing(volume, (slices, 1.4, 1.4), "linear")
+    np.testing.assert_allclose(kept.grid.affine, asked.grid.affine)
+    np.testing.assert_array_equal(kept.array, asked.array)
+    assert kept.grid.spacing_mm[0] == pytest.approx(5)
+
+
 def test_its_own_spacing_changes_nothing():
     volume = Volume(
         np.arange(60, dtype=np.int16).reshape(3, 4, 5), Grid((3, 4, 5), KITS)

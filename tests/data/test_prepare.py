@@ -218,7 +218,7 @@ def test_a_spec_is_plain_whatever_it_is_made_of():
     "args",
     [
         dict(spacing_mm=(3, 1)),
-        dict(spacing_mm=(3, 1, 0)),
+        dict(spacing_mm=(3, 1, -1)),
         dict(spacing_mm=(3, 1, float("nan"))),
         dict(spacing_mm=(3, 1, 1), downsample=(1, 0, 1)),
         dict(spacing_mm=(3, 1, 1), labels=((0, 0), (0, 1))),

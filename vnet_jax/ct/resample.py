@@ -23,7 +23,7 @@ def to_spacing(volume: Volume, spacing_mm: Sequence[float], order: Order) -> Vol
 
     Args:
         volume: HU or labels, any axis order.
-        spacing_mm: (z, y, x).
+        spacing_mm: (z, y, x); 0 keeps the volume's own along that axis.
         order: "linear" for a CT, "nearest" for labels.
 
     Returns:
@@ -32,6 +32,8 @@ def to_spacing(volume: Volume, spacing_mm: Sequence[float], order: Order) -> Vol
         the dtype changes).
     """
     outside = AIR_HU if order == "linear" else 0
+    own = to_canonical(volume).grid.spacing_mm
+    spacing_mm = [asked or there for asked, there in zip(spacing_mm, own, strict=True)]
     if is_oblique(volume.grid):
         return on_grid(volume, around(volume.grid, spacing_mm), order, outside)
     source = to_canonical(volume)

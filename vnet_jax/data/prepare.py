@@ -25,7 +25,7 @@ class GridSpec:
     """What a cache holds: the grid it is resampled to, and the classes of its labels.
 
     Attributes:
-        spacing_mm: (z, y, x) to resample to.
+        spacing_mm: (z, y, x) to resample to; 0 keeps each CT's own along that axis.
         downsample: (z, y, x) blocks of voxels to merge after that: block means of the
             image, the majority of the label.
         labels: (value in the file, class) pairs; any other value refuses the case.
@@ -41,8 +41,11 @@ class GridSpec:
         object.__setattr__(self, "downsample", tuple(int(f) for f in self.downsample))
         pairs = sorted((int(value), int(cls)) for value, cls in self.labels)
         object.__setattr__(self, "labels", tuple(pairs))
-        if len(self.spacing_mm) != 3 or not all(0 < s < 1e3 for s in self.spacing_mm):
-            raise InputError(None, f"spacing {self.spacing_mm} is not 3 lengths in mm")
+        if len(self.spacing_mm) != 3 or not all(0 <= s < 1e3 for s in self.spacing_mm):
+            raise InputError(
+                None,
+                f"spacing {self.spacing_mm} is not 3 lengths in mm (0: the CT's own)",
+            )
         if len(self.downsample) != 3 or min(self.downsample) < 1:
             raise InputError(None, f"downsample {self.downsample} is not 3 factors")
         values, classes = zip(*self.labels, strict=True)

@@ -1,0 +1,33 @@
+"""The paper from nothing to its tables on 2 CPU cores, on CTs painted around labels.
+
+    python bin/reproduce.py --config configs/reproduce_small.py \
+        --labels LABELS --data small/data --out small
+
+LABELS is a KiTS19 tree of label maps (56 of them are used). The steps, the networks and
+the claims are those of `configs/reproduce.py`; what differs is small_phase1.py's and
+small_phase2.py's size, two folds in place of five, and 40 warped cases for one of them.
+The CTs are synthetic: its tables say whether the machinery does what the paper says,
+and nothing about patients.
+"""
+
+import ml_collections
+
+from configs import reproduce
+
+
+def get_config():
+    config = reproduce.get_config()
+    config.phase1 = "configs/small_phase1.py"
+    config.phase2 = "configs/small_phase2.py"
+    config.folds = 2
+    config.test = 16
+    config.workers = 2
+    config.paint = paint = ml_collections.ConfigDict()
+    paint.cases = 56
+    paint.slices_mm = (2.0, 3.0, 3.0, 5.0)  # KiTS19's are 1 to 5 mm thick
+    config.register.folds = (0,)
+    config.register.hard = 8
+    config.register.per_hard = 5
+    config.register.spacing_mm = (3.0, 1.5624, 1.5624)
+    config.register.roi = (80, 128, 192)
+    return config

@@ -1,0 +1,83 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import load_config
+from vnet_jax.data.folds import draw_folds
+from vnet_jax.experiments import forecast, recipe
+from vnet_jax.experiments.recipe import Recipe
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ("reproduce", "reproduce_small")
+
+
+@pytest.fixture(params=CONFIGS)
+def asked(request, tmp_path):
+    config = load_config(request.param)
+    experiment = recipe.experiment_of(config, str(tmp_path / "data"), tmp_path / "out")
+    case = tmp_path / "data" / "case_00000"
+    case.mkdir(parents=True)
+    for name in ("imaging.nii.gz", "segmentation.nii.gz"):
+        (case / name).touch()
+    count = 210 if request.param == "reproduce" else 56
+    ids = [f"case_{i:05d}" for i in range(count)]
+    folds = draw_folds(ids, seed=0, folds=config.folds, test=config.test)
+    return Recipe(config, experiment, folds)
+
+
+def flags_of(command: str) -> set[str]:
+    text = (ROOT / "vnet_jax" / "commands" / f"{command}.py").read_text()
+    return set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", text))
+
+
+def test_every_job_follows_those_that_it_builds_on(asked):
+    seen = set()
+    for job in recipe.plan(asked):
+        assert set(job.after) <= seen, job.name
+        assert job.name not in seen
+        seen.add(job.name)
+
+
+def test_every_flag_is_one_of_its_program(asked):
+    for job in recipe.plan(asked):
+        command = Path(job.argv[1]).stem
+        assert (ROOT / "bin" / f"{command}.py").is_file()
+        given = {
+            word[2:].split("=")[0].split(".")[0]
+            for word in job.argv[2:]
+            if word.startswith("--")
+        }
+        assert given <= flags_of(command), job.name
+
+
+def test_every_change_is_a_field_of_phase_2(asked):
+    fields = asked.phase2.to_dict()
+    for changes in asked.config.ablations.values():
+        for change in changes:
+            section, name = change.split("=")[0].split(".")
+            assert name in fields[section]
+
+
+def test_no_model_predicts_a_case_that_it_saw(asked):
+    """Test cases are in no fold, whatever is averaged."""
+    test = set(asked.folds.test)
+    assert len(test) == asked.config.test
+    for fold in range(asked.config.folds):
+        splits = asked.folds.splits(fold)
+        assert not test & {*splits.train, *splits.validation}
+
+
+def test_what_it_will_take(asked):
+    rows = {row.kind: row for row in forecast.forecast(asked)}
+    count = len(asked.folds.folds)
+    ablations = len(asked.config.ablations) + len(asked.config.register.folds)
+    assert rows["phase 1"].jobs == count
+    assert rows["phase 2"].jobs == count + ablations
+    config = asked.phase2
+    per_epoch = -(-len(asked.folds.splits(0).train) // config.batch_size)
+    steps = config.epochs * per_epoch
+    assert rows["phase 2"].steps == steps * rows["phase 2"].jobs
+    assert rows["phase 2"].disk > rows["phase 1"].disk / 2 > 0
+    text = forecast.as_text(list(rows.values()))
+    assert "phase 2" in text and "In all" in text
