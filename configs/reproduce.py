@@ -35,7 +35,7 @@ def get_config():
     ablations.single = ("model.cascade=False",)  # one V-Net on the region
     ablations.per_conv = ("model.summation=per_conv",)
     ablations.no_sum = ("model.summation=none",)
-    ablations.dice = ("loss=cross_entropy_dice",)
+    ablations.dice = ("loss.name=cross_entropy_dice",)
     ablations.own_slices = ("data.spacing_mm=(0.0, 0.78162497, 0.78162497)",)
 
     # Section 5.1, (2): networks averaged as "different models", beside the fold's own.

@@ -124,6 +124,21 @@ def test_painted_cases_keep_the_maps_grid_and_voxels(maps, tmp_path):
     assert np.array_equal(*volumes)  # one patient, whatever the file's axes
 
 
+def test_a_map_is_painted_at_another_slice_thickness(maps, tmp_path):
+    thick, own = painted_recipes(maps, 2, 0, slices_mm=(6.0, 3.0))
+    assert (thick.slice_mm, own.slice_mm) == (6.0, 3.0)
+    assert write_cases(tmp_path / "out", [thick], shown=False) == (1, [])
+    given = read_labels(thick.labels).volume
+    label = read_labels(tmp_path / "out" / thick.id / "segmentation.nii.gz").volume
+    ct = read_ct(tmp_path / "out" / thick.id / "imaging.nii.gz").volume
+    assert ct.grid.same_place(label.grid)
+    assert to_canonical(label).grid.spacing_mm[0] == pytest.approx(6)
+    for value in (1, 2):
+        before = (given.array >= value).sum() * given.grid.voxel_ml
+        after = (label.array >= value).sum() * label.grid.voxel_ml
+        assert after == pytest.approx(before, rel=0.15)
+
+
 def test_a_bad_map_is_refused_and_the_others_go_on(maps, tmp_path):
     written, refused = write_cases(
         tmp_path / "out", painted_recipes(maps, 9, 0), shown=False

@@ -23,6 +23,12 @@ flags.DEFINE_string("out", None, "folder of the data set", required=True)
 flags.DEFINE_integer("n", 20, "cases; with --labels, the first so many maps", 1)
 flags.DEFINE_string("labels", "", "KiTS19 tree of segmentation.nii.gz to paint around")
 flags.DEFINE_string("spacing", "3,0.78162497,0.78162497", "z,y,x in mm")
+flags.DEFINE_list(
+    "slices",
+    [],
+    "with --labels: slice thickness in mm of each map in turn, such as 1,3,5; each "
+    "map's own by default",
+)
 flags.DEFINE_enum(
     "cysts",
     "kidney",
@@ -37,7 +43,8 @@ def main(argv: list[str]) -> int:
     """Writes what is missing and says where it is; status 2 when a map was refused."""
     del argv
     if FLAGS.labels:
-        recipes = phantom_files.painted_recipes(FLAGS.labels, FLAGS.n, FLAGS.seed)
+        source = (FLAGS.labels, FLAGS.n, FLAGS.seed, _slices())
+        recipes = phantom_files.painted_recipes(*source)
     else:
         recipes = phantom_files.drawn_recipes(FLAGS.n, FLAGS.seed, _spacing())
     if FLAGS.cysts == "own":
@@ -49,6 +56,17 @@ def main(argv: list[str]) -> int:
     kept = whole - written
     print(f"{whole} synthetic cases in {Path(FLAGS.out)}, {kept} of them from before")
     return 2 if refused else 0
+
+
+def _slices() -> list[float]:
+    try:
+        slices = [float(part) for part in FLAGS.slices]
+    except ValueError:
+        slices = [0.0]
+    if not all(0.3 <= s <= 10 for s in slices):
+        wrong = f"--slices={','.join(FLAGS.slices)} is no list of lengths in mm"
+        raise InputError(None, wrong, "numbers from 0.3 to 10, with commas")
+    return slices
 
 
 def _spacing() -> tuple[float, float, float]:

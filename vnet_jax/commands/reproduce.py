@@ -72,7 +72,7 @@ def _tell(config, experiment) -> int:
         ids = painted_ids(config, FLAGS.labels)
     else:
         ids = [case.id for case in find_cases(FLAGS.data) if case.label is not None]
-    frozen = folds.drawn(experiment, ids)
+    frozen = folds.drawn(experiment, ids, ids)
     asked = Recipe(config, experiment, frozen)
     print(forecast.as_text(forecast.forecast(asked)), end="")
     return 0

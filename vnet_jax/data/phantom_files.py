@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vnet_jax.ct.geometry import from_canonical, to_canonical
+from vnet_jax.ct.geometry import Volume, from_canonical, to_canonical
 from vnet_jax.ct.nifti import read_labels, write_image, write_mask
+from vnet_jax.ct.resample import on_grid
 from vnet_jax.data.files import PART, write_json
 from vnet_jax.data.phantom import draw_case, paint_labels
 from vnet_jax.data.processes import results
@@ -38,6 +39,7 @@ class Recipe:
         labels_sha256: of the file of the label map to paint around, or "".
         labels: that file.
         cyst_value: of cysts in the label map: 1, kidney, as in KiTS19; 3 as in KiTS23.
+        slice_mm: slice thickness that a label map is brought to; None for its own.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Recipe:
     labels_sha256: str = ""
     labels: Path | None = None
     cyst_value: int = KIDNEY
+    slice_mm: float | None = None
 
     def facts(self) -> dict:
         """What the voxels follow from, for JSON."""
@@ -56,7 +59,8 @@ class Recipe:
             "labels_sha256": self.labels_sha256,
         }
         own = {} if self.cyst_value == KIDNEY else {"cyst_value": self.cyst_value}
-        return facts | own
+        thick = {} if self.slice_mm is None else {"slice_mm": self.slice_mm}
+        return facts | own | thick
 
 
 def drawn_recipes(count: int, seed: int, spacing_mm: Sequence[float]) -> list[Recipe]:
@@ -65,8 +69,16 @@ def drawn_recipes(count: int, seed: int, spacing_mm: Sequence[float]) -> list[Re
     return [Recipe(f"case_{k:05d}", (seed, k), spacing) for k in range(count)]
 
 
-def painted_recipes(root: str | Path, count: int, seed: int) -> list[Recipe]:
+def painted_recipes(
+    root: str | Path, count: int, seed: int, slices_mm: Sequence[float] = ()
+) -> list[Recipe]:
     """Recipes for the first `count` label maps of a KiTS19 tree, by name.
+
+    Args:
+        root: the tree.
+        count: how many.
+        seed: of the data set.
+        slices_mm: slice thickness of each map in turn; its own by default.
 
     Raises:
         InputError: no such folder, or no label map in it.
@@ -78,7 +90,9 @@ def painted_recipes(root: str | Path, count: int, seed: int) -> list[Recipe]:
         if file is not None and len(recipes) < count:
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
             seeds = (seed, len(recipes))
-            recipes.append(Recipe(folder.name, seeds, None, digest, file))
+            thick = slices_mm[len(recipes) % len(slices_mm)] if slices_mm else None
+            recipe = Recipe(folder.name, seeds, None, digest, file, slice_mm=thick)
+            recipes.append(recipe)
     if not recipes:
         wrong = "holds no case_*/segmentation.nii.gz"
         raise InputError(root, wrong, "pass --labels=DIR, a KiTS19 tree of label maps")
@@ -170,7 +184,20 @@ def _draw(recipe: Recipe) -> tuple:
     if recipe.labels is None:
         return draw_case(recipe.seed, recipe.spacing_mm)
     given = read_labels(recipe.labels, allowed=(0, 1, 2)).volume
+    if recipe.slice_mm is not None:
+        given = _resliced(given, recipe.slice_mm)
     volume, grid = to_canonical(given), given.grid
     ct, cysts, record = paint_labels(volume.array, volume.grid.spacing_mm, recipe.seed)
     ct, cysts = (from_canonical(array, grid) for array in (ct, cysts))
     return ct, given.array, cysts, grid, record
+
+
+def _resliced(labels: Volume, slice_mm: float) -> Volume:
+    """The labels at another slice thickness: where more than half of a voxel is one."""
+    source = to_canonical(labels)
+    grid = source.grid.resampled((slice_mm, *source.grid.spacing_mm[1:]))
+    out = np.zeros(grid.shape, np.uint8)
+    for value in (1, 2):  # a tumour is part of its kidney
+        part = Volume((source.array >= value).astype(np.uint8), source.grid)
+        out[on_grid(part, grid, "linear", 0).array > 0.5] = value
+    return Volume(out, grid)

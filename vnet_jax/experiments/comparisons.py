@@ -101,8 +101,9 @@ def collect(recipe: Recipe, seed: int = 0) -> dict:
 
     Returns:
         Plain types: "rows" (row -> stage -> score -> mean and interval), "claims"
-        (text, topic, rows and `paired.compare`'s tests), "convergence", "cysts", "costs" and
-        "out_of_fold" (stage -> score -> interval); what was not made is left out.
+        (text, topic, rows and `paired.compare`'s tests), "convergence", "cysts",
+        "costs" and "out_of_fold" (stage -> score -> interval); what was not made is
+        left out.
 
     Raises:
         InputError: the scores of a row are not there.

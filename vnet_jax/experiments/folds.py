@@ -132,7 +132,7 @@ def freeze(experiment: Experiment) -> tuple[Folds, list[str]]:
         left = [f"{name}: in no fold, it came after they were drawn" for name in later]
     else:
         usable, refused = _cache(experiment, experiment.data.root, labelled)
-        folds = _drawn(experiment, usable, found)
+        folds = drawn(experiment, usable, [case.id for case in found])
         left = [str(error) for error in refused]
     if not path.is_file():
         write_folds(path, folds)
@@ -165,7 +165,7 @@ def plan(experiment: Experiment, folds: Folds, chosen: Sequence[int]) -> list[Jo
     """
     jobs = []
     for fold in chosen:
-        first, second = (_training(experiment, folds, fold, n) for n in (1, 2))
+        first, second = (training(experiment, folds, fold, n) for n in (1, 2))
         jobs += [first, second, _prediction(experiment, folds, fold)]
     return jobs
 
@@ -203,7 +203,14 @@ def _cases_of(folds: Folds, labelled: Sequence[Case], root: str) -> list[Case]:
     return [known[name] for name in folds.ids]
 
 
-def _drawn(experiment: Experiment, usable: list[str], found: list[Case]) -> Folds:
+def drawn(experiment: Experiment, usable: Sequence[str], found: Sequence[str]) -> Folds:
+    """The folds that a start draws.
+
+    Args:
+        experiment: with the seed and the sizes.
+        usable: ids of the cases that can train.
+        found: ids of all that the data set has, for the record.
+    """
     config = experiment.phases[0].config
     name = Path(config.data.root).resolve().name
     return draw_folds(
@@ -211,7 +218,7 @@ def _drawn(experiment: Experiment, usable: list[str], found: list[Case]) -> Fold
         seed=config.seed,
         folds=config.data.folds,
         test=config.data.test,
-        sources={name: [case.id for case in found]},
+        sources={name: list(found)},
     )
 
 
@@ -224,8 +231,32 @@ def _cache(
     return [cached.id for cached in columns[0]], refused
 
 
-def _training(experiment: Experiment, folds: Folds, fold: int, phase: int) -> Job:
-    asked, workdir = experiment.phases[phase - 1], experiment.run_folder(fold, phase)
+def training(
+    experiment: Experiment,
+    folds: Folds,
+    fold: int,
+    phase: int,
+    *,
+    name: str = "",
+    workdir: Path | None = None,
+    changes: Mapping[str, object] | None = None,
+    after: Sequence[str] | None = None,
+) -> Job:
+    """One training of a fold.
+
+    Args:
+        experiment: whose configs and data.
+        folds: all of them.
+        fold: which one validates.
+        phase: 1 or 2; phase 2 validates on the boxes of the fold's own phase 1.
+        name: of the job, and of its log; "fold K, phase N" by default.
+        workdir: the run folder; the fold's own of the phase by default.
+        changes: further fields of the config.
+        after: jobs that it builds on; for phase 2 the fold's phase 1 by default.
+    """
+    asked = experiment.phases[phase - 1]
+    workdir = workdir or experiment.run_folder(fold, phase)
+    name = name or f"fold {fold}, phase {phase}"
     fields = {
         **asked.changes,
         "data.root": experiment.data.root,
@@ -236,18 +267,23 @@ def _training(experiment: Experiment, folds: Folds, fold: int, phase: int) -> Jo
         "data.test": len(folds.test),
         "data.fold": fold,
         "data.phase1": str(experiment.run_folder(fold, 1)) if phase == 2 else "",
+        **(changes or {}),
     }
+    if after is None:
+        after = (f"fold {fold}, phase 1",) if phase == 2 else ()
     return Job(
-        name=f"fold {fold}, phase {phase}",
+        name=name,
         argv=program(
             "train",
             *("--config", asked.file),
-            *(f"--config.{name}={value}" for name, value in fields.items()),
+            *(f"--config.{field}={value}" for field, value in fields.items()),
             *("--workdir", workdir),
             *experiment.train_args,
         ),
-        log=experiment.out / "logs" / f"fold_{fold}_phase{phase}.log",
-        after=(f"fold {fold}, phase 1",) if phase == 2 else (),
+        log=experiment.out
+        / "logs"
+        / f"{name.replace(', ', '_').replace(' ', '_')}.log",
+        after=tuple(after),
         outputs=(workdir / "config.json", workdir / "checkpoints"),
         kind=f"phase {phase}",
     )
@@ -260,7 +296,7 @@ def _prediction(experiment: Experiment, folds: Folds, fold: int) -> Job:
         name=f"fold {fold}, masks",
         argv=program(
             "infer",
-            *("--input", _tree(experiment.data.root)),
+            *("--input", case_folder(experiment.data.root)),
             *("--cases", ",".join(names)),
             *("--output", experiment.masks),
             *("--phase1", experiment.run_folder(fold, 1)),
@@ -275,7 +311,9 @@ def _prediction(experiment: Experiment, folds: Folds, fold: int) -> Job:
     )
 
 
-def _tree(root: str) -> Path:
+def case_folder(root: str) -> Path:
     """The folder that holds the cases: a clone of KiTS19's has them in `data`."""
     own = Path(root)
-    return own if is_nnunet(own) else find_cases(own)[0].image.parent.parent
+    below = own / "data"
+    has_cases = is_nnunet(own) or any(own.glob("case_*"))
+    return below if below.is_dir() and not has_cases else own

@@ -123,10 +123,16 @@ def check_planned(planned: int, free: int | None) -> None:
         )
 
 
-def check_disk(needs: Needs, keep_best: int, workdir: Path) -> str:
-    """Refuses a run whose checkpoints have no place.
+def most_on_disk(needs: Needs, keep_best: int) -> int:
+    """Bytes of a run's checkpoints at the most.
 
     The newest and the best ones stay, and one is written before another goes.
+    """
+    return (keep_best + 2) * needs.state
+
+
+def check_disk(needs: Needs, keep_best: int, workdir: Path) -> str:
+    """Refuses a run whose checkpoints have no place.
 
     Args:
         needs: of one device.
@@ -139,7 +145,7 @@ def check_disk(needs: Needs, keep_best: int, workdir: Path) -> str:
     Raises:
         InputError: the disk has less free than what is still to be written.
     """
-    most = (keep_best + 2) * needs.state
+    most = most_on_disk(needs, keep_best)
     there = sum(f.stat().st_size for f in workdir.rglob("*") if f.is_file())
     free = shutil.disk_usage(workdir).free
     if most - there > free:
