@@ -76,13 +76,13 @@ def test_infer_tune_infer(place):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--predictions", "nowhere", "--data", "kits"), "nowhere: no such folder"),
-        (("--predictions", "runs", "--data", "kits", "--out", "x"), "no .json file"),
+        (("--predictions", "nowhere", "--data", "x"), "nowhere: no such folder"),
+        (("--predictions", ".", "--data", ".", "--out", "x"), "x: no .json file"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(place, flags, said):
-    done = call("tune", place, "--out", "never.json", *flags)
+def test_what_cannot_be_done_is_one_line(tmp_path, flags, said):
+    done = call("tune", tmp_path, "--out", "never.json", *flags)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert said in done.stderr
-    assert not (place / "never.json").exists()
+    assert list(tmp_path.iterdir()) == []

@@ -106,10 +106,11 @@ def test_one_network_is_in_memory_at_a_time(runs, ct, monkeypatch):
     )
     monkeypatch.setattr(ensemble, "KEPT_BYTES", 0)
     several = ensemble.Ensemble([runs[1], other], 2)
-    several.predict(ct, passes=Passes(flips=(2,), entropy=True))
+    region = ct.grid.crop((6, 14, 8), (10, 10, 32))  # one window
+    several.predict(ct, region, Passes(flips=(2,), entropy=True))
     assert most == [0] * 5
     monkeypatch.setattr(ensemble, "KEPT_BYTES", 2 * 4)  # two of these networks fit
-    several.predict(ct)
+    several.predict(ct, region)
     assert max(most) == 2
 
 

@@ -10,10 +10,12 @@ from tests.inference import known
 from tests.inference.test_batch import data, run
 from tests.inference.test_segment import ML, SPACING_MM, codes, scan_of
 from vnet_jax import load
+from vnet_jax.data.splits import Splits
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
 from vnet_jax.inference.confidence import STRUCTURES, Calibration
+from vnet_jax.inference.ensemble import validated_by
 from vnet_jax.inference.postprocess import PostProcessing
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.inference.thresholds import (
@@ -23,6 +25,7 @@ from vnet_jax.inference.thresholds import (
     read_thresholds,
     with_rules,
 )
+from vnet_jax.runs import folder
 
 __all__ = ["data"]  # a fixture
 
@@ -224,3 +227,16 @@ def test_what_is_asked_for_changes_what_was_tuned(tmp_path):
 def test_what_cannot_be_asked_for_is_one_line(asked, said):
     with pytest.raises(InputError, match=said):
         changed(UNTUNED, *asked)
+
+
+def test_only_what_every_run_held_out(data, tmp_path, runs):
+    assert validated_by(runs) == {"b"}  # as the known runs' splits say
+    config = known.config(2, SPACING_MM, (1, 1, 1), (16, 32, 48))
+    other = folder.create(
+        tmp_path / "other", config, Splits(("b",), ("a", "c")), synthetic=True
+    )
+    assert validated_by([*runs, other.path]) == set()
+    jobs = batch.plan(data, tmp_path / "out", only={"case_00001", "case_9"})
+    assert [job.name for job in jobs] == ["case_00001"]
+    with pytest.raises(InputError, match="none of its cases is wanted"):
+        batch.plan(data, tmp_path / "out", only=set())

@@ -22,6 +22,7 @@ from absl import flags
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
+from vnet_jax.inference.ensemble import validated_by
 from vnet_jax.inference.load import open_phases
 from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
 from vnet_jax.inference.thresholds import (
@@ -92,6 +93,11 @@ flags.DEFINE_bool("keep_all", False, "no post-processing at all")
 flags.DEFINE_float("second_share", None, "components: the second's least share (0.05)")
 flags.DEFINE_float("cyst_hu", None, "hu: mean HU below which a tumour is a cyst (10)")
 flags.DEFINE_float("min_tumour_ml", None, "small: volume below which a tumour is none")
+flags.DEFINE_bool(
+    "validation_only",
+    False,
+    "only the cases that every run given held out to validate on, for bin/tune.py",
+)
 flags.DEFINE_bool("overwrite", False, "also cases that are done and unchanged")
 flags.DEFINE_bool("strict", False, "stop at the first case that fails")
 flags.DEFINE_string(
@@ -105,7 +111,7 @@ def main(argv: list[str]) -> int:
     for name in ("input", "output"):
         if not getattr(FLAGS, name):
             raise InputError(None, f"--{name} is missing", f"pass --{name}=PATH")
-    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys)
+    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, _only())
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
@@ -128,6 +134,17 @@ def main(argv: list[str]) -> int:
     )
     _report(len(jobs), failed)
     return 2 if failed else 0
+
+
+def _only() -> set[str] | None:
+    """The cases of --validation_only."""
+    if not FLAGS.validation_only:
+        return None
+    if FLAGS.bundle:
+        wrong = "--validation_only with a bundle, which names no cases"
+        raise InputError(None, wrong, "predict with the run folders")
+    phase1 = () if FLAGS.kidneys else FLAGS.phase1
+    return validated_by([*phase1, *FLAGS.phase2])
 
 
 def _flips() -> str:

@@ -85,6 +85,8 @@ def add_softmax(
     """
     sums = Sums() if sums is None else sums
     box = predictor.box(image.grid, region)
+    if passes.entropy and sums.entropy is None:
+        sums.entropy = Stitch(*box)
     windows = predictor.windows(image.grid, region)
     weights = gaussian_weights(predictor.window)
     if len(windows) == 1:
@@ -94,8 +96,8 @@ def add_softmax(
         for at in windows:
             window = predictor.input_window(image, at)
             for axes in passes.mirrored():
-                out = _mirrored_softmax(predictor, variables, window, axes)
-                _add(sums, out, box, at, weights, passes)
+                out = _mirrored_softmax(predictor, variables, window, passes, axes)
+                _add(sums, out, box, at, weights)
                 del out  # before the next pass makes its own
                 tick()
         del variables  # before the generator loads the next one
@@ -103,19 +105,20 @@ def add_softmax(
     return sums
 
 
-def _mirrored_softmax(predictor, variables, window, axes) -> list[np.ndarray]:
+def _mirrored_softmax(
+    predictor, variables, window, passes: Passes, axes
+) -> list[np.ndarray]:
     """Probabilities of a window that the network sees mirrored, turned back."""
     mirrored = np.flip(window, [axis + 1 for axis in axes])  # axis 0 is the batch
     out = predictor.program(variables, np.ascontiguousarray(mirrored))
-    return [np.flip(np.asarray(stage), axes) for stage in out]
+    kept = out[-passes.stages :] if passes.stages else out
+    return [np.flip(np.asarray(stage), axes) for stage in kept]
 
 
-def _add(sums: Sums, out, box, at, weights: np.ndarray, passes: Passes) -> None:
+def _add(sums: Sums, out, box, at, weights: np.ndarray) -> None:
     """Adds one pass over one window; its weights are the same from either end."""
-    out = out[-passes.stages :] if passes.stages else out
     if not sums.stages:
         sums.stages = [Stitch(*box) for _ in out]
-        sums.entropy = Stitch(*box) if passes.entropy else None
     for total, stage in zip(sums.stages, out, strict=True):
         total.add(stage, at, weights)
     if sums.entropy is not None:

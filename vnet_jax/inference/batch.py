@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import file_digest
@@ -70,7 +70,7 @@ class Job:
         return [self.mask, *ends, *map(self.extra, EXTRAS)]
 
 
-def plan(source, target, kidneys=None) -> list[Job]:
+def plan(source, target, kidneys=None, only: Set[str] | None = None) -> list[Job]:
     """Finds the CTs and names what comes of each.
 
     Args:
@@ -78,6 +78,7 @@ def plan(source, target, kidneys=None) -> list[Job]:
         target: a folder, made when missing; or, for a single file, the mask itself.
         kidneys: for a single file its kidney mask; else a folder of masks named like
             the outputs; None for phase 1.
+        only: names of the cases to take; None takes all.
 
     Returns:
         The jobs, sorted by name.
@@ -88,6 +89,10 @@ def plan(source, target, kidneys=None) -> list[Job]:
     """
     source, target = Path(source), Path(target)
     inputs = find_inputs(source)
+    if only is not None:
+        inputs = [(name, file) for name, file in inputs if name in only]
+        if not inputs:
+            raise InputError(source, "none of its cases is wanted", "check --input")
     single = source.is_file()
     if target.exists() and not target.is_dir() and not is_nifti_name(target):
         raise InputError(target, "neither a folder nor a NIfTI", "check --output")

@@ -147,9 +147,10 @@ class Ensemble:
 
     def unmirrored(self, axes: Sequence[int]) -> bool:
         """Whether a run has never seen a CT mirrored along one of the axes."""
-        return any(
-            not run.config.augment.flip[axis] for run in self.runs for axis in axes
-        )
+        trained = [
+            run.config.get("augment", {}).get("flip", (0,) * 3) for run in self.runs
+        ]
+        return not all(flip[axis] for flip in trained for axis in axes)
 
     def _variables(self, i: int) -> Iterator[dict]:
         """The variables of run i's members, one after the other."""
@@ -165,6 +166,12 @@ class Ensemble:
                 self._kept_bytes += size
             yield variables
             del variables  # before the next one is read
+
+
+def validated_by(paths: Sequence) -> set[str]:
+    """The cases that every one of the runs held out to validate on."""
+    held_out = [set(RunFolder(path).splits.validation) for path in paths]
+    return set.intersection(*held_out)
 
 
 def _open(path, phase: int) -> TrainedRun:
