@@ -132,6 +132,10 @@ FAULTS = {
             ["--input=ct.nii.gz", "--output=x", "--bundle=a", "--phase1=b"],
             "--bundle and --phase1 both name a phase 1; pass one of them",
         ),
+        (
+            ["--input=ct.nii.gz", "--output=x", "--bundle=a", "--validation_only"],
+            "--validation_only with a bundle, which names no cases",
+        ),
     ],
     "convert": [
         (

@@ -143,11 +143,8 @@ def _only(phase1: Sequence | None, phase2: Sequence) -> set[str] | None:
     if not FLAGS.validation_only:
         return None
     if FLAGS.bundle:
-        raise InputError(
-            FLAGS.bundle,
-            "a bundle does not say which cases its runs held out",
-            "give the run folders, as --phase1 and --phase2, with --validation_only",
-        )
+        wrong = "--validation_only with a bundle, which names no cases"
+        raise InputError(None, wrong, "predict with the run folders")
     return validated_by([*(phase1 or ()), *phase2])
 
 
