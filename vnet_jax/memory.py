@@ -39,6 +39,16 @@ def free_bytes() -> int | None:
     return available_memory() // jax.local_device_count()
 
 
+def peak_bytes() -> int | None:
+    """The most memory that this process has held; None where nothing tells."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux tells kB
+
+
 def available_memory() -> int:
     """Bytes that this process may still take: the machine's or the container's."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

@@ -99,6 +99,9 @@ flags.DEFINE_bool(
     False,
     "only the cases that every run given held out to validate on, for bin/tune.py",
 )
+flags.DEFINE_bool(
+    "whole_ct", False, "phase 2 looks at the whole CT, tile by tile, without a phase 1"
+)
 flags.DEFINE_bool("overwrite", False, "also cases that are done and unchanged")
 flags.DEFINE_bool("strict", False, "stop at the first case that fails")
 flags.DEFINE_string(
@@ -120,7 +123,14 @@ def main(argv: list[str]) -> int:
     sharding.keep_compiled()
     trust = _trust(tuned)
     segmenter = Segmenter(
-        phase1, phase2, FLAGS.fast, FLAGS.dtype, _flips(), trust, FLAGS.newest
+        phase1,
+        phase2,
+        FLAGS.fast,
+        FLAGS.dtype,
+        _flips(),
+        trust,
+        FLAGS.newest,
+        FLAGS.whole_ct,
     )
     failed = batch.run(
         jobs,
@@ -169,7 +179,7 @@ def _trust(tuned: Trust) -> Trust:
 
 
 def _phases() -> tuple[Sequence | None, Sequence, Trust]:
-    """Phase 1 is not needed, and need not exist, where kidney masks are given."""
+    """No phase 1 is needed, or need exist, for given masks or for the whole CT."""
     phase1, phase2, tuned = FLAGS.phase1, FLAGS.phase2, UNTUNED
     if FLAGS.bundle:
         for name in ("phase1", "phase2"):
@@ -177,7 +187,10 @@ def _phases() -> tuple[Sequence | None, Sequence, Trust]:
                 wrong = f"--bundle and --{name} both name a phase {name[-1]}"
                 raise InputError(None, wrong, "pass one of them")
         phase1, phase2, tuned = open_phases(FLAGS.bundle)
-    return None if FLAGS.kidneys else phase1, phase2, tuned
+    if FLAGS.kidneys and FLAGS.whole_ct:
+        raise InputError(None, "--kidneys and --whole_ct", "pass one of them")
+    needless = FLAGS.kidneys or FLAGS.whole_ct
+    return None if needless else phase1, phase2, tuned
 
 
 def _report(total: int, failed: list) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vnet_jax import models
 from vnet_jax.ct.nifti import read_labels
 from vnet_jax.data.cases import Case, find_cases
 from vnet_jax.errors import InputError
 from vnet_jax.experiments.recipe import CLEANINGS, Recipe, predictions
+from vnet_jax.models.work import forward_flop
+from vnet_jax.runs.folder import RunFolder
 from vnet_jax.runs.log import read_log
 from vnet_jax.scores import paired
 from vnet_jax.scores.bootstrap import mean_interval
@@ -246,10 +249,20 @@ def _costs(recipe: Recipe) -> dict[str, dict]:
                 ]
             ),
             "case_s": _median([sum(f["timings_s"].values()) for f in timed]),
-            "work_tflop": _median([f["work"]["flop"] / 1e12 for f in facts]),
-            "peak_gb": max(f["work"]["peak_bytes"] for f in facts) / 1e9,
+            "work_tflop": _median([_flop(recipe, f) / 1e12 for f in facts]),
+            "peak_gb": max(f["peak_bytes"] for f in facts) / 1e9,
         }
     return found
+
+
+def _flop(recipe: Recipe, facts: Mapping) -> float:
+    """What the networks of a case computed."""
+    total = 0.0
+    for phase, passes in facts["forward_passes"].items():
+        config = RunFolder(recipe.run(recipe.config.fold, phase)).config
+        module = models.build(**config.model)
+        total += passes * forward_flop(module, tuple(config.sample.shape))
+    return total
 
 
 def _median(values: Sequence[float]) -> float:

@@ -72,6 +72,7 @@ def _steps(recipe: Recipe, phase: int) -> int:
 def _checkpoints(recipe: Recipe, phase: int) -> float:
     """Bytes of one run's checkpoints at the most."""
     config = recipe.experiment.phases[phase - 1].config
+    config = setup.with_dtype(config, recipe.run(0, f"phase{phase}"))
     return needs.most_on_disk(setup.needs_of(config), config.keep_best)
 
 

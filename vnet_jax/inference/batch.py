@@ -30,6 +30,7 @@ from vnet_jax.errors import InputError
 from vnet_jax.inference import summary
 from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
 from vnet_jax.inference.segment import Segmenter
+from vnet_jax.memory import peak_bytes
 from vnet_jax.reports.pictures import case_picture
 from vnet_jax.runs.folder import versions
 from vnet_jax.runs.sharding import device_in_use
@@ -268,6 +269,7 @@ def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> No
         "outputs": {file.name: _sha256(file) for file in files},
         "timings_s": {step: round(s, 3) for step, s in seconds.items()},
         "device": device_in_use(),
+        "peak_bytes": peak_bytes(),
         "versions": versions(),
     }
     write_json(job.beside(".json"), facts)

@@ -101,6 +101,7 @@ class Case:
     score: dict[str, float] | None = None
     warnings: list[dict] = field(default_factory=list)
     resampled: dict[tuple[float, ...], Volume] = field(default_factory=dict)
+    passes: dict[str, int] = field(default_factory=dict)
 
     def image(self, spacing_mm, downsample) -> Volume:
         """The CT on a phase's grid; phases of one spacing share the resampling."""
@@ -110,6 +111,11 @@ class Case:
                 volume = to_spacing(self.scan.volume, spacing_mm, "linear")
                 self.resampled[spacing_mm] = volume
             return block_mean(self.resampled[spacing_mm], downsample)
+
+    def told(self, phase: str, done: int, total: int) -> None:
+        """Hands on how far a phase is, and notes how often its networks run."""
+        self.passes[phase] = total
+        self.tell(phase.replace("phase", "phase "), done, total)
 
     def warn(self, code: str, text: str) -> None:
         """Puts a warning in the summary."""

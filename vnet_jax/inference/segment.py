@@ -41,6 +41,7 @@ class Segmenter:
         synthetic: True where one of them has never seen a real CT.
         fast: the best checkpoint of each run only.
         newest: the newest instead.
+        whole: phase 2 looks at the whole CT, tile by tile.
         dtype: of the computation, "float32" or "bfloat16"; None for each run's own.
         flips: axes along which phase 2 also predicts mirrored.
         rules: the post-processing.
@@ -56,6 +57,7 @@ class Segmenter:
         flips: str = "",
         trust: Trust = UNTUNED,
         newest: bool = False,
+        whole: bool = False,
     ):
         """Reads all settings from the run folders.
 
@@ -70,12 +72,14 @@ class Segmenter:
             flips: of "x", "y" and "z", those along which phase 2 predicts mirrored too.
             trust: post-processing and calibration, as `bin/tune.py` finds them.
             newest: the newest checkpoint of each run alone, which no validation chose.
+            whole: phase 2 looks at the whole CT, tile by tile; there is no phase 1.
 
         Raises:
             InputError: a folder that is no run of its phase, or runs that do not match.
             ValueError: another dtype or axis.
         """
         self.fast, self.dtype, self.newest = fast, _computed_in(dtype), newest
+        self.whole = whole
         self.flips = tuple(sorted({AXES.index(axis) for axis in flips}))
         self.rules, self.calibration = trust.rules, trust.calibration
         self.phase1 = None
@@ -98,6 +102,7 @@ class Segmenter:
         return {
             "fast": self.fast,
             "newest": self.newest,
+            "whole_ct": self.whole,
             "dtype": self.dtype,
             "flips": "".join(AXES[axis] for axis in self.flips),
             "postprocess": self.rules.as_dict(),
@@ -143,6 +148,7 @@ class Segmenter:
         facts |= {
             "models": self.models,
             **summary.synthetic_mark(self.synthetic),
+            "forward_passes": case.passes,
             "timings_s": case.clock.seconds,
         }
         return Result(mask, case.stages, case.maps, facts)
@@ -153,6 +159,8 @@ class Segmenter:
 
     def _region(self, case: Case, kidneys: Scan | None) -> Grid | None:
         """Where the kidneys are, or None."""
+        if self.whole:
+            return case.image(*self.phase2.grid_settings).grid
         if kidneys is not None:
             return given_region(kidneys, case.scan)
         if self.phase1 is None:
@@ -160,7 +168,7 @@ class Segmenter:
         image = case.image(*self.phase1.grid_settings)
         with case.clock("phase1"):
             predicted = self.phase1.predict(
-                image, passes=LAST_STAGE, tell=partial(case.tell, "phase 1")
+                image, passes=LAST_STAGE, tell=partial(case.told, "phase1")
             )
             ((probabilities, grid),) = predicted.stages
             region, removed = foreground(probabilities, grid)
@@ -187,7 +195,7 @@ class Segmenter:
         passes = Passes(None if keep.stages else 1, self.flips, keep.disagreement)
         with case.clock("phase2"):
             predicted = self.phase2.predict(
-                image, passes=passes, tell=partial(case.tell, "phase 2")
+                image, passes=passes, tell=partial(case.told, "phase2")
             )
         with case.clock("mask"):
             if keep.stages and len(predicted.stages) > 1:
@@ -199,7 +207,7 @@ class Segmenter:
         return raw, image.grid
 
     def _warn(self, case: Case, tiles: int) -> None:
-        if tiles > 1:
+        if tiles > 1 and not self.whole:
             case.warn(
                 "roi_tiled",
                 f"the foreground is larger than the window of phase 2: {tiles} windows",
