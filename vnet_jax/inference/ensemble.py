@@ -51,7 +51,7 @@ class Ensemble:
         """
         self.phase = phase
         self.runs = [_open(path, phase) for path in paths]
-        self.predictors = [_predictor(run, dtype) for run in self.runs]
+        self.predictors = [predictor_of(run, dtype) for run in self.runs]
         self._members = members
         self._steps = [run.ensemble(members) for run in self.runs]
         self._kept: dict[tuple[int, int], dict] = {}
@@ -144,7 +144,17 @@ def _open(path, phase: int) -> RunFolder:
     return run
 
 
-def _predictor(run: RunFolder, dtype: str | None) -> predict.Predictor:
+def predictor_of(run: RunFolder, dtype: str | None = None) -> predict.Predictor:
+    """The network of a run with its settings.
+
+    Args:
+        run: the run folder.
+        dtype: of the computation; the run's own when None.
+
+    Raises:
+        InputError: a network that cannot be made, the user's own (`model.factory`)
+            above all: its module is imported here.
+    """
     try:
         return predict.from_config(run.config, dtype)
     except ValueError as error:
