@@ -107,6 +107,11 @@ BEFORE = "        x = nn.BatchNorm"
             "fails on a vol",
         ),
         (
+            ":make",
+            NET + "\ndef make(**given): return Net(width=jnp.ones(1), **given)",
+            "cannot be compared",
+        ),
+        (
             ":Net",
             NET.replace(BEFORE, f"        self.sow('seen', 'x', x)\n{BEFORE}"),
             "variables seen; training keeps params and batch_stats",

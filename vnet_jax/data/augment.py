@@ -29,6 +29,12 @@ KINDS = (
     "noise",
 )
 
+#: Fields that are a number from 0 on, 0 being off.
+AMOUNTS = ("rotation", "blur_mm", "gamma", "contrast", "brightness", "noise")
+
+#: Least distance of control points: a volume has 85 of them along 40 cm then.
+LEAST_GRID_MM = 5.0
+
 #: Each draws from a stream of its own, so that nothing moves another's numbers. A new
 #: one goes to the end.
 STREAMS = ("chance", "scaling", "elastic", "blur", "low_resolution", "gamma")
@@ -157,15 +163,20 @@ def check(
         stretch: below 1.
         scaling: below 1.
         elastic_mm: at most `bspline.MOST` of `elastic_grid_mm`: more may fold.
-        elastic_grid_mm: above 0.
+        elastic_grid_mm: at least `LEAST_GRID_MM`.
         low_resolution: three numbers from 1 on.
         chance: of `KINDS`.
-        amounts: the other fields.
+        amounts: of `AMOUNTS`, from 0 on.
 
     Raises:
         ValueError: names the field and its value.
     """
-    wrong = [f"{name} {value}" for name, value in amounts.items() if not value >= 0]
+    wrong = [f"{name}, which is no field" for name in amounts.keys() - set(AMOUNTS)]
+    wrong += [
+        f"{name} {value}, not from 0 on"
+        for name, value in amounts.items()
+        if not 0 <= value < np.inf
+    ]
     wrong += [
         f"{name} {value}, not from 0 to below 1"
         for name, value in {"stretch": stretch, "scaling": scaling}.items()
@@ -183,6 +194,8 @@ def check(
         wrong.append(f"swap {tuple(swap)}, not pairs of classes such as ((1, 2),)")
     if len(low_resolution) != 3 or min(low_resolution) < 1:
         wrong.append(f"low_resolution {tuple(low_resolution)}, not z y x from 1 on")
+    if not LEAST_GRID_MM <= elastic_grid_mm < np.inf:
+        wrong.append(f"elastic_grid_mm {elastic_grid_mm}, not from {LEAST_GRID_MM} on")
     if not 0 <= elastic_mm <= bspline.MOST * elastic_grid_mm:
         wrong.append(
             f"elastic_mm {elastic_mm}, not from 0 to {bspline.MOST} of elastic_grid_mm "

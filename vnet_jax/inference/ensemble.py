@@ -77,7 +77,7 @@ class Ensemble:
         """
         self.phase = phase
         self.runs = [_open(path, phase) for path in paths]
-        self.predictors = [_predictor(run, dtype) for run in self.runs]
+        self.predictors = [predictor_of(run, dtype) for run in self.runs]
         self._chosen = (members, newest)
         self._steps = [run.ensemble(*self._chosen) for run in self.runs]
         self._kept: dict[tuple[int, int], dict] = {}
@@ -185,7 +185,17 @@ def _open(path, phase: int) -> TrainedRun:
     return run
 
 
-def _predictor(run: TrainedRun, dtype: str | None) -> predict.Predictor:
+def predictor_of(run: TrainedRun, dtype: str | None = None) -> predict.Predictor:
+    """The network of a run with its settings.
+
+    Args:
+        run: a run folder or a bundle's run.
+        dtype: of the computation; the run's own when None.
+
+    Raises:
+        InputError: a network that cannot be made, the user's own (`model.factory`)
+            above all: its module is imported here.
+    """
     try:
         return predict.from_config(run.config, dtype)
     except ValueError as error:

@@ -79,6 +79,13 @@ def _network(path, kwargs, classes, dtype, window) -> Own:
         raise ValueError(
             f"factory {path} returned {_kind(net)}, not a flax.linen.Module"
         )
+    try:
+        hash(net)
+    except TypeError as error:
+        raise ValueError(
+            f"factory {path}: its network cannot be compared ({_line(error)}); make "
+            "arrays in its call, not in its fields"
+        ) from error
     takes = inspect.signature(type(net).__call__).parameters
     module = Own(net, window, "index" in takes)
     try:

@@ -17,8 +17,8 @@ from vnet_jax.data.cache import CachedCase, GridSpec, build_cache, root_folder
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
+from vnet_jax.inference.ensemble import predictor_of
 from vnet_jax.inference.kidneys import locate
-from vnet_jax.inference.predict import from_config
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.training.validate import Target, truth_region
 
@@ -81,7 +81,7 @@ def open_phase1(path: str) -> RunFolder:
 def _locate_all(
     run: RunFolder, cases: Sequence[CachedCase], cache: str, root: str
 ) -> dict:
-    predictor = from_config(run.config)
+    predictor = predictor_of(run)
     # The best checkpoint alone, as inference's `Segmenter` does.
     members = [run.checkpoints.variables(run.ensemble(1)[0])]
     boxes = {}
