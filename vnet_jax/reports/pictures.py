@@ -244,7 +244,7 @@ def _footer(fig: Figure, case: Scene) -> None:
         handles=_legend(case),
         loc="center left",
         bbox_to_anchor=(margin / 2, foot),
-        ncols=4,
+        ncols=4 if len(handles) <= 4 else 3,  # a class and its truth in a column
         frameon=False,
         labelcolor=INK,
         fontsize=10,
