@@ -117,3 +117,15 @@ def test_what_it_cannot_do_is_one_line(data, flags, reason):
     assert run.stderr.startswith("vnet_jax: ")
     assert run.stderr.count("\n") == 1
     assert reason in run.stderr
+
+
+def test_what_stands_after_a_configs_colon_reaches_it(tmp_path):
+    write(tmp_path / "data", "case_00000", label_value=3)
+    kits23 = CONFIGS / "kits23.py"
+    done = preprocess(tmp_path, "--data=data", f"--config={kits23}:phase1")
+    assert done.returncode == 0, done.stderr
+    (spec,) = (p.name for p in (tmp_path / "cache").glob("data-*/*mm-*"))
+    assert spec.endswith("mm-1x4x4-0to0_1to1_2to2_3to3")
+    done = preprocess(tmp_path, "--data=data", f"--config={kits23}:phase3")
+    assert done.returncode == 2
+    assert "'phase3' is none of cyst_as_kidney, phase1" in done.stderr

@@ -29,6 +29,20 @@ def test_read_agrees_with_nibabel(put, hu):
     assert scan.path == path
 
 
+def test_a_grid_is_read_from_the_header_alone(tmp_path, put, hu):
+    path = put(hu)
+    assert nifti.read_grid(path).same_place(nifti.read_ct(path).volume.grid)
+    broken = tmp_path / "broken.nii.gz"
+    whole = gzip.compress(np.random.default_rng(0).bytes(1 << 20))
+    broken.write_bytes(gzip.compress(gzip.open(path).read() + whole)[:-50])
+    assert nifti.read_grid(broken).shape == hu.shape
+    with pytest.raises(InputError):
+        nifti.read_ct(broken)
+    broken.write_bytes(b"")
+    with pytest.raises(InputError, match=r"broken\.nii\.gz: the file is empty"):
+        nifti.read_grid(broken)
+
+
 def test_a_qform_alone_is_enough(tmp_path, hu, affine):
     """As in nine of KiTS19's label files, uint16 with a qform only."""
     label = (hu > 100).astype(np.uint16)

@@ -1,8 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vnet_jax.ct.geometry import Grid
+from vnet_jax.data import dataset_report
 from vnet_jax.data.cache import GridSpec, build_cache
 from vnet_jax.data.cases import find_cases
 from vnet_jax.data.dataset_report import PAPER_ROI, gather
@@ -81,3 +84,11 @@ def test_ready_for_json_even_with_nothing(figures):
     empty = gather([], [], [])
     assert empty["boxes"]["largest_vox"] is None
     json.dumps(empty, allow_nan=False)
+
+
+def test_a_cyst_is_no_tumour():
+    grid = Grid((4, 4, 4), np.diag([10.0, 10.0, 10.0, 1.0]))  # 1 ml a voxel
+    four = SimpleNamespace(header={"voxels": [50, 4, 0, 10]}, grid=grid)
+    assert dataset_report._volumes_ml(four) == {"kidney": 4, "tumour": 0}
+    two = SimpleNamespace(header={"voxels": [60, 4]}, grid=grid)
+    assert dataset_report._volumes_ml(two) == {"kidney": 4, "tumour": 0}

@@ -165,9 +165,9 @@ def test_doubles_become_singles_and_it_is_said(tmp_path):
         (Layout(False, 2, 4, 3, "elu"), 1, "for 2 input channels; a CT has one"),
         (Layout(False, 1, 4, 1, "elu"), 1, "one class, for a sigmoid"),
         (
-            Layout(True, 1, 4, 2, "elu"),
+            Layout(True, 1, 2, 2, "elu"),
             2,
-            "no network of this package: width 4 is no mu",
+            "no network of this package: width 2 is below",
         ),
     ],
 )

@@ -81,7 +81,12 @@ def _read_config(given: str) -> ml_collections.ConfigDict:
     names = runpy.run_path(str(path))
     if "get_config" not in names:
         raise InputError(path, "has no get_config()", "see configs/phase1.py")
-    return names["get_config"](*[argument] if argument else [])
+    if not argument:
+        return names["get_config"]()
+    try:
+        return names["get_config"](argument)
+    except (TypeError, ValueError) as error:
+        raise InputError(path, str(error), "see the file's first lines") from None
 
 
 def _numbers(flag: str, kind: type) -> tuple:

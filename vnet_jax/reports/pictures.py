@@ -244,11 +244,12 @@ def _footer(fig: Figure, case: Scene) -> None:
     foot, margin = FOOT_PX / 2 / height, GAP_PX / width
     window = f"soft-tissue window: level {LEVEL_HU:.0f}, width {WIDTH_HU:.0f} HU"
     fig.text(1 - margin, foot, window, color=MUTED, ha="right", va="center", size=9)
+    handles = _legend(case)
     fig.legend(
-        handles=_legend(case),
+        handles=handles,
         loc="center left",
         bbox_to_anchor=(margin / 2, foot),
-        ncols=4,
+        ncols=4 if len(handles) <= 4 else 3,  # a class and its truth in a column
         frameon=False,
         labelcolor=INK,
         fontsize=10,
