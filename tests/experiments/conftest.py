@@ -54,14 +54,14 @@ def leave_runs(experiment: Experiment, folds: Folds, fold: int) -> dict:
             checkpoints.save(1, known.Trained({"batch_stats": {}, **values}))
             checkpoints.score(1, 0.5)
         models[f"phase{phase}"] = run.identity(1)
-    return {"phase1": models["phase1"], "phase2": [models["phase2"]]}
+    return {"phase1": [models["phase1"]], "phase2": [models["phase2"]]}
 
 
 def leave_summary(experiment: Experiment, name: str, models: dict) -> None:
     """A summary as `bin/infer.py --fast` leaves it, as far as gathering reads it."""
     facts = {
         "models": models,
-        "options": {"fast": True, "kidneys_sha256": None},
+        "options": {"fast": True, "newest": False, "kidneys_sha256": None},
         "notice": "trained on synthetic CTs",
     }
     (experiment.masks / f"{name}.json").write_text(json.dumps(facts))

@@ -156,12 +156,13 @@ def _checked(summary: Path, runs: Mapping[int, RunFolder]) -> dict:
         fast = facts["options"]["fast"]
         given = facts["options"]["kidneys_sha256"] is not None
         second = [model["sha256"] for model in facts["models"]["phase2"]]
-        first = [] if given else [facts["models"]["phase1"]["sha256"]]
+        first = [model["sha256"] for model in facts["models"]["phase1"]]
+        newest = facts["options"]["newest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(summary, f"no summary of a case ({error!r})", remedy) from None
     members = {1: 1, 2: 1 if fast else None}
-    own = {n: [run.identity(members[n])["sha256"]] for n, run in runs.items()}
-    if second != own.get(2) or (first and first != own.get(1)):
+    own = {n: [run.identity(members[n], newest)["sha256"]] for n, run in runs.items()}
+    if second != own.get(2) or not (given or first == own.get(1)):
         raise InputError(summary, "was not made by its fold's models", remedy)
     return facts
 
