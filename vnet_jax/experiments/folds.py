@@ -280,9 +280,7 @@ def training(
             *("--workdir", workdir),
             *experiment.train_args,
         ),
-        log=experiment.out
-        / "logs"
-        / f"{name.replace(', ', '_').replace(' ', '_')}.log",
+        log=experiment.out / "logs" / f"{_file_name(name)}.log",
         after=tuple(after),
         outputs=(workdir / "config.json", workdir / "checkpoints"),
         kind=f"phase {phase}",
@@ -317,3 +315,8 @@ def case_folder(root: str) -> Path:
     below = own / "data"
     has_cases = is_nnunet(own) or any(own.glob("case_*"))
     return below if below.is_dir() and not has_cases else own
+
+
+def _file_name(name: str) -> str:
+    """Of a job's log: "fold 0, phase 1" is fold_0_phase1."""
+    return name.replace(", ", "_").replace("phase ", "phase").replace(" ", "_")
