@@ -152,9 +152,6 @@ def _only(phase1: Sequence | None, phase2: Sequence) -> set[str] | None:
     """The cases of --validation_only."""
     if not FLAGS.validation_only:
         return None
-    if FLAGS.bundle:
-        wrong = "--validation_only with a bundle, which names no cases"
-        raise InputError(None, wrong, "predict with the run folders")
     return validated_by([*(phase1 or ()), *phase2])
 
 
@@ -186,6 +183,9 @@ def _phases() -> tuple[Sequence | None, Sequence, Trust]:
             if FLAGS[name].present:
                 wrong = f"--bundle and --{name} both name a phase {name[-1]}"
                 raise InputError(None, wrong, "pass one of them")
+        if FLAGS.validation_only:
+            wrong = "--validation_only with a bundle, which names no cases"
+            raise InputError(None, wrong, "predict with the run folders")
         phase1, phase2, tuned = open_phases(FLAGS.bundle)
     if FLAGS.kidneys and FLAGS.whole_ct:
         raise InputError(None, "--kidneys and --whole_ct", "pass one of them")
