@@ -60,6 +60,15 @@ def test_voxels_that_touch_by_a_corner_are_one_component():
     assert len(components.find_components(mask)) == 1
 
 
+def test_where_cysts_have_a_label_a_tumour_as_dense_as_water_gets_it():
+    mask, ct = case()
+    ct[5:9, 5:9, 5:9] = 0
+    cleaned, (entry,) = clean(mask, ct, GRID, PostProcessing(("hu",)), cyst=3)
+    assert (cleaned[5:9, 5:9, 5:9] == 3).all()
+    assert (entry["from"], entry["to"]) == ([2], 3)
+    assert cleaned[32, 32, 32] == 2
+
+
 @pytest.mark.parametrize(("hu", "label"), [(9.9, 1), (10.0, 2), (-5.0, 1), (60.0, 2)])
 def test_a_tumour_as_dense_as_water_becomes_kidney(hu, label):
     mask, ct = case()

@@ -85,7 +85,7 @@ def test_names_have_room_for_all():
 @pytest.mark.parametrize("names", ["va", "at", "a?"])
 def test_a_held_out_case_is_refused(names):
     with pytest.raises(InputError, match="not a training case of this fold"):
-        refuse_held_out(Pair(reference, floating, 0, 0), FOLD)
+        refuse_held_out(Pair(*names, 0, 0), FOLD)
 
 
 def test_evaluates_scores_are_read(tmp_path):

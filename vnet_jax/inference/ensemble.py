@@ -99,6 +99,11 @@ class Ensemble:
         return min(predictor.stages for predictor in self.predictors)
 
     @property
+    def classes(self) -> int:
+        """Of the masks: 3, or 4 where cysts are one of their own."""
+        return self.runs[0].config.model.classes
+
+    @property
     def synthetic(self) -> bool:
         """True where one of the runs has never seen a real CT."""
         return any(run.synthetic for run in self.runs)

@@ -79,6 +79,7 @@ def clean(
     hu: np.ndarray,
     grid: Grid,
     settings: PostProcessing = PAPER,
+    cyst: int = rules.KIDNEY,
 ) -> tuple[np.ndarray, list[dict]]:
     """All steps that the settings name, in the order of `STEPS`.
 
@@ -87,13 +88,14 @@ def clean(
         hu: (D, H, W) the unclipped CT.
         grid: where the voxels are.
         settings: which steps, and their thresholds.
+        cyst: the label of cysts, 1 or 3; see `rules.filter_cysts`.
 
     Returns:
         A new mask, and the ledger in the order of the changes.
     """
     steps = {
         "components": lambda m: rules.keep_largest(m, hu, grid, settings.second_share),
-        "hu": lambda m: rules.filter_cysts(m, hu, grid, settings.cyst_hu),
+        "hu": lambda m: rules.filter_cysts(m, hu, grid, settings.cyst_hu, cyst),
         "small": lambda m: rules.drop_small(m, hu, grid, settings.min_tumour_ml),
         "holes": lambda m: rules.fill_holes(m, hu, grid),
     }

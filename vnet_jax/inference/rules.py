@@ -12,7 +12,7 @@ from vnet_jax.inference.components import (
     find_holes,
 )
 
-BACKGROUND, KIDNEY, TUMOUR = 0, 1, 2
+BACKGROUND, KIDNEY, TUMOUR, CYST = 0, 1, 2, 3
 
 #: The second largest component stays when it has this share of the largest. Measured
 #: on KiTS19's 210 label maps: below 1e-4 in the 4 cases with one component, at least
@@ -71,17 +71,22 @@ def keep_largest(
 
 
 def filter_cysts(
-    mask: np.ndarray, hu: np.ndarray, grid: Grid, cyst_hu: float = CYST_HU
+    mask: np.ndarray,
+    hu: np.ndarray,
+    grid: Grid,
+    cyst_hu: float = CYST_HU,
+    cyst: int = KIDNEY,
 ) -> tuple[np.ndarray, list[dict]]:
-    """Relabels tumour components of the density of water as kidney.
+    """Relabels tumour components of the density of water as cysts.
 
-    KiTS labels cysts as kidney, so a cyst taken for a tumour is kidney, not nothing.
+    KiTS19 labels cysts as kidney, so a cyst taken for a tumour is kidney, not nothing.
 
     Args:
         mask: (D, H, W) uint8 labels.
         hu: (D, H, W) the unclipped CT.
         grid: where the voxels are.
         cyst_hu: components with a mean below this are cysts.
+        cyst: the label of cysts: 1, kidney, as in KiTS19, or their own, 3.
 
     Returns:
         A new mask, and the ledger of what was relabelled.
@@ -90,9 +95,9 @@ def filter_cysts(
     cysts = np.flatnonzero(found.mean_hu < cyst_hu)
     out = mask.copy()
     if len(cysts):
-        out[found.box][np.isin(found.index, cysts + 1)] = KIDNEY
+        out[found.box][np.isin(found.index, cysts + 1)] = cyst
     labels = [[TUMOUR]] * len(cysts)
-    return out, _ledger("hu_filter", found, cysts, grid, labels)
+    return out, _ledger("hu_filter", found, cysts, grid, labels, cyst)
 
 
 def drop_small(

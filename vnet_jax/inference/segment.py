@@ -21,6 +21,7 @@ from vnet_jax.inference.ensemble import Ensemble
 from vnet_jax.inference.kidneys import foreground, given_region
 from vnet_jax.inference.measure import measure
 from vnet_jax.inference.postprocess import clean
+from vnet_jax.inference.rules import CYST, KIDNEY
 from vnet_jax.inference.thresholds import UNTUNED, Trust
 from vnet_jax.models.conv import quick_dtype
 
@@ -95,6 +96,7 @@ class Segmenter:
             "phase2": self.phase2.identity(),
         }
         self._trust = trust
+        self._cyst = CYST if self.phase2.classes > CYST else KIDNEY
 
     @property
     def options(self) -> dict:
@@ -140,7 +142,7 @@ class Segmenter:
             case.warn("other_models", "calibrated on predictions of other models")
         ct = scan.volume
         with case.clock("postprocess"):
-            mask, ledger = clean(raw, ct.array, ct.grid, self.rules)
+            mask, ledger = clean(raw, ct.array, ct.grid, self.rules, self._cyst)
         with case.clock("measure"):
             measured = measure(mask, ct)
         facts = summary.summarise(scan, mask, measured, box, ledger, case.warnings)
