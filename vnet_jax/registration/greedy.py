@@ -26,8 +26,8 @@ AFFINE, WARP = "affine.mat", "warp.nii.gz"
 #: Local correlation over 5 x 9 x 9 voxels (15 x 7 x 7 mm at the paper's spacing).
 METRIC = ("-m", "NCC", "2x4x4")
 AFFINE_STEPS = ("-a", "-dof", "12", "-ia-identity", "-n", "100x50x0")
-#: Wider smoothing of each update (-s) than greedy's own 1.7 and 0.7 voxels: fewer folds.
-#: Not -sv: its velocity fields collapse at the region's faces.
+#: Wider smoothing (-s) than greedy's own 1.7 and 0.7 voxels, so that nothing folds. Not
+#: -sv: its velocity fields collapse at the region's faces.
 DEFORMABLE_STEPS = ("-n", "100x50x10", "-s", "2vox", "1vox")
 INTERPOLATION = {"linear": "LINEAR", "nearest": "NN"}
 
