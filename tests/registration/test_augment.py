@@ -12,6 +12,7 @@ from vnet_jax.registration import augment as room
 from vnet_jax.registration.augment import Plan, augment, missing
 from vnet_jax.registration.folds import Fold
 from vnet_jax.registration.greedy import Greedy
+from vnet_jax.registration.niftyreg import PROGRAMS, NiftyReg
 from vnet_jax.registration.studies import Region
 
 IDS = tuple(f"case_{k:05d}" for k in range(8))
@@ -113,6 +114,20 @@ def test_a_record_without_its_case_is_not_done(tmp_path):
         leave(tmp_path, pair, whole=pair is not draws[1][0])
     records = room._read_records(tmp_path, draws)
     assert missing(draws, records, 2) == [draws[1][0]]
+
+
+def test_an_engine_that_gives_up_refuses_the_pair(tmp_path, dataset):
+    for name in PROGRAMS:
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho no overlap\nexit 1\n")
+        program.chmod(0o755)
+    engine, out = NiftyReg(tmp_path, "1.5"), tmp_path / "out"
+    outcome = augment(find_cases(dataset()), PLAN, REGION, engine, out, 2, shown=False)
+    assert (outcome.kept, outcome.refused) == (0, 8)
+    assert outcome.short == {"case_00000": 0, "case_00001": 0}
+    said = json.loads((out / room.RECORDS / "case_90000.json").read_text())
+    assert said["reason"] == "reg_aladin ended with status 1: no overlap"
+    assert not list(out.glob("case_*"))
 
 
 def test_references_without_enough_pairs_are_told(tmp_path, dataset):

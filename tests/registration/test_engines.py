@@ -1,5 +1,6 @@
 """The real engines, where they are installed, on boxes and small phantoms."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -26,7 +27,14 @@ COARSE = (6.0, 4.0, 4.0)
 FLAGS = ("--spacing=6,4,4", "--roi=32,48,80", "--threads=1")
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+SLOW = {"niftyreg"}
+PARAMS = [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+    for name in sorted(ENGINES)
+]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def engine(request):
     try:
         return make(request.param, threads=1)
@@ -42,12 +50,28 @@ def phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def aligned(engine, phantoms, tmp_path_factory):
+def two(tmp_path_factory):
+    out = tmp_path_factory.mktemp("two")
+    write_cases(out, drawn_recipes(2, 0, COARSE), shown=False)
+    return find_cases(out)
+
+
+@pytest.fixture(scope="module")
+def aligned(engine, two, tmp_path_factory):
     """Two phantoms aligned, with the engine and its folder."""
     folder = tmp_path_factory.mktemp(engine.name)
-    cases, region = find_cases(phantoms), Region(GridSpec(COARSE), (32, 48, 80))
-    studies = read_study(cases[0], region), read_study(cases[1], region, 30.0)
+    region = Region(GridSpec(COARSE), (32, 48, 80))
+    studies = read_study(two[0], region), read_study(two[1], region, 30.0)
     return engine, folder, studies, align(*studies, engine, folder)
+
+
+def test_what_is_not_installed_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"pip install .*registration"):
+        make("greedy", 1)
+    with pytest.raises(InputError, match=r"reg_f3d.*docs/registration.md"):
+        make("niftyreg", 1)
 
 
 def test_each_step_brings_the_patients_closer(aligned):

@@ -25,7 +25,7 @@ AFFINE, CONTROL_POINTS = "affine.txt", "control_points.nii.gz"
 AFFINE_STEPS = ("-nac",)
 #: Control points 10 mm apart. -be (0.001 by default) and -jl hold the folds off, which
 #: at NiftyReg's own weights are 0.4 % of the voxels between two patients; -vel, which
-#: allows none, takes more than ten times as long.
+#: allows none, took more than six times as long.
 DEFORMABLE_STEPS = tuple("-sx 10 -sy 10 -sz 10 -ln 3 -be 0.003 -jl 0.02".split())
 INTERPOLATION = {"linear": 1, "nearest": 0}
 

@@ -42,9 +42,9 @@ class Quality:
     kidney_ratio: float
 
     def facts(self) -> dict:
-        """For JSON, to 4 digits after the point."""
+        """For JSON, to 4 digits."""
         kept = asdict(self).items()
-        return {name: value and round(value, 4) for name, value in kept}
+        return {name: value and float(f"{value:.4g}") for name, value in kept}
 
 
 def similarity(a_hu: np.ndarray, b_hu: np.ndarray) -> float:
