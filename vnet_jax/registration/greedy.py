@@ -27,7 +27,7 @@ AFFINE, WARP = "affine.mat", "warp.nii.gz"
 METRIC = ("-m", "NCC", "2x4x4")
 AFFINE_STEPS = ("-a", "-dof", "12", "-ia-identity", "-n", "100x50x0")
 #: Wider smoothing (-s) than greedy's own 1.7 and 0.7 voxels, so that nothing folds. Not
-#: -sv: its velocity fields collapse at the region's faces.
+#: -sv: its velocity fields collapse near the region's faces.
 DEFORMABLE_STEPS = ("-n", "100x50x10", "-s", "2vox", "1vox")
 INTERPOLATION = {"linear": "LINEAR", "nearest": "NN"}
 
@@ -88,8 +88,7 @@ class Greedy:
     def positions(self, fixed: Path, folder: Path) -> np.ndarray:
         """See `engines.Engine`.
 
-        Greedy's own `-rj` is not used: where an affine matrix is in the chain it tells
-        folds that are none.
+        Greedy's own `-rj` is not used: it told -5 where the displacements give -0.15.
         """
         warp = nib.load(folder / WARP)  # (D, H, W, 1, 3) mm
         shift = np.asarray(warp.dataobj, np.float32)[:, :, :, 0]
