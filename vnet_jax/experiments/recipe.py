@@ -279,6 +279,7 @@ def _registration(recipe: Recipe, fold: int) -> Job:
             *("--out", folder),
             *("--hard", asked.hard, "--per_hard", asked.per_hard),
             *("--engine", asked.engine, "--workers", recipe.config.workers),
+            "--allow_fewer",
             *("--spacing", ",".join(map(str, spacing))),
             *("--roi", ",".join(map(str, roi))),
         ),
