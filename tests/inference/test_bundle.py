@@ -50,7 +50,8 @@ def test_a_folder_is_no_bundle(runs):
 def test_thresholds_in_a_bundle_are_those_of_the_file(runs, ct, tmp_path):
     given = tmp_path / "t.json"
     rules = PostProcessing(("small",), min_tumour_ml=1e6)
-    facts = {"format": 1, "postprocess": rules.as_dict(), "calibration": None}
+    facts = {"format": 1, "postprocess": rules.as_dict()}
+    facts |= {"calibration": None, "models": []}
     given.write_text(json.dumps(facts))
     image = (ct.array, ct.grid.affine)
     wanted, _ = load(*runs, thresholds=given)(image)
