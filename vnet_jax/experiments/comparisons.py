@@ -63,6 +63,7 @@ def claims(recipe: Recipe) -> list[Claim]:
         "per_conv": "sums at each convolution against each stage",
         "no_sum": "no sums between the decoders against sums",
         "dice": "cross entropy and Dice against cross entropy",
+        "entropy": "cross entropy against cross entropy and Dice",
         "own_slices": "each CT's own slices against 3 mm",
     }
     for name in recipe.config.ablations:

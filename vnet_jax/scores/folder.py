@@ -96,7 +96,9 @@ def score_folder(
         raise InputError(predictions, "no such folder", "check --predictions")
     report = Report(challenge, extra=_extra(predictions, set(truths)))
     if names is not None:
-        truths = {name: file for name, file in truths.items() if name in set(names)}
+        if unknown := sorted(set(names) - set(truths)):
+            raise InputError(labels, f"has no label of {', '.join(unknown[:5])}")
+        truths = {name: truths[name] for name in sorted(set(names))}
     example = next(iter(truths), "case_00000")
     masks = {name: nifti_named(predictions, name) for name in truths}
     report.missing = [name for name, mask in masks.items() if mask is None]
