@@ -25,8 +25,8 @@ def get_config():
     config.paint = paint = ml_collections.ConfigDict()
     paint.cases = 56
     paint.slices_mm = (2.0, 3.0, 3.0, 5.0)  # KiTS19's are 1 to 5 mm thick
-    # Small networks learn faster with Dice beside the cross entropy, so the paper's loss
-    # is the ablation here.
+    # Small networks learn faster with Dice beside the cross entropy, so that is their
+    # loss, and the paper's is the ablation.
     del config.ablations.dice
     config.ablations.entropy = ("loss.name=cross_entropy",)
     config.models = ("per_conv", "no_sum", "entropy")

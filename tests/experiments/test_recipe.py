@@ -27,7 +27,10 @@ def asked(request, tmp_path):
 
 
 def flags_of(command: str) -> set[str]:
-    text = (ROOT / "vnet_jax" / "commands" / f"{command}.py").read_text()
+    commands = ROOT / "vnet_jax" / "commands"
+    text = (commands / f"{command}.py").read_text()
+    if "adopt_module_key_flags(cleaning)" in text:
+        text += (commands / "cleaning.py").read_text()
     return set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", text))
 
 

@@ -19,19 +19,14 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from vnet_jax.commands import cleaning
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
 from vnet_jax.inference.ensemble import validated_by
 from vnet_jax.inference.load import open_phases
 from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
-from vnet_jax.inference.thresholds import (
-    NEEDS,
-    UNTUNED,
-    Trust,
-    changed,
-    read_thresholds,
-)
+from vnet_jax.inference.thresholds import UNTUNED, Trust
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
@@ -82,18 +77,7 @@ flags.DEFINE_list(
     "axes to mirror along, of x (left-right), y and z, alone and together: all three "
     "take 8 times as long; implies --tta, which without it means x,y,z",
 )
-flags.DEFINE_string(
-    "thresholds", None, "file of bin/tune.py: post-processing, intervals, review flag"
-)
-flags.DEFINE_list(
-    "postprocess",
-    None,
-    "steps in place of the paper's components,hu: of components, hu, small, holes",
-)
-flags.DEFINE_bool("keep_all", False, "no post-processing at all")
-flags.DEFINE_float("second_share", None, "components: the second's least share (0.05)")
-flags.DEFINE_float("cyst_hu", None, "hu: mean HU below which a tumour is a cyst (10)")
-flags.DEFINE_float("min_tumour_ml", None, "small: volume below which a tumour is none")
+flags.adopt_module_key_flags(cleaning)
 flags.DEFINE_bool(
     "validation_only",
     False,
@@ -121,7 +105,7 @@ def main(argv: list[str]) -> int:
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
-    trust = _trust(tuned)
+    trust = cleaning.asked(tuned)
     segmenter = Segmenter(
         phase1,
         phase2,
@@ -165,14 +149,6 @@ def _flips() -> str:
             None, f"--flips={','.join(FLAGS.flips)}: no such axis", "give some of x,y,z"
         )
     return axes
-
-
-def _trust(tuned: Trust) -> Trust:
-    """--thresholds in place of a bundle's, changed by what the other flags say."""
-    trust = read_thresholds(FLAGS.thresholds) if FLAGS.thresholds else tuned
-    given = {name: getattr(FLAGS, name) for name in NEEDS}
-    given = {name: value for name, value in given.items() if value is not None}
-    return changed(trust, FLAGS.postprocess, FLAGS.keep_all, given)
 
 
 def _phases() -> tuple[Sequence | None, Sequence, Trust]:
