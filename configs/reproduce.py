@@ -28,9 +28,14 @@ def get_config():
     register.engine = "greedy"  # the paper's own: "niftyreg"
     register.spacing_mm = ()  # of the alignment: phase 2's own by default
     register.roi = ()  # z, y, x voxels of it: phase 2's window by default
+    # False: as many epochs as without warped cases, so more steps; the paper's way, as
+    # we read it. True: as many steps, which compares the cases and not the length.
+    register.equal_steps = False
 
     # Name -> changes of phase 2's config. Each is trained on `fold` without warped
-    # cases and stands beside that fold's own phase 2.
+    # cases and stands beside that fold's own phase 2; or, where all of them are
+    # `shorter` (changes such as "epochs=20"), beside one that is as short as they.
+    config.shorter = ()
     config.ablations = ablations = ml_collections.ConfigDict()
     ablations.single = ("model.cascade=False",)  # one V-Net on the region
     ablations.per_conv = ("model.summation=per_conv",)

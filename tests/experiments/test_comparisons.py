@@ -6,7 +6,7 @@ from tests.experiments.conftest import leave_runs
 from tests.training.conftest import load_config
 from vnet_jax.data.folds import draw_folds
 from vnet_jax.errors import InputError
-from vnet_jax.experiments.comparisons import claims, collect, epochs_to
+from vnet_jax.experiments.comparisons import claims, collect, settled
 from vnet_jax.experiments.recipe import CLEANINGS, Recipe
 from vnet_jax.reports import paper_tables
 from vnet_jax.runs.log import RunLog
@@ -25,14 +25,15 @@ def validation(*means):
     ]
 
 
-def test_epochs_to_a_share_of_the_last_dice():
-    assert epochs_to(validation(0.1, 0.5, 0.77, 0.80, 0.79, 0.80)) == 15
-    assert epochs_to(validation(0.8)) == 5
-    assert epochs_to([{"kind": "train", "step": 1, "loss": 1.0}]) is None
+def test_when_a_share_of_the_last_dice_is_reached():
+    found = settled(validation(0.1, 0.5, 0.77, 0.80, 0.79, 0.80))
+    assert found == {"step": 20, "epoch": 15}
+    assert settled(validation(0.8))["epoch"] == 5
+    assert settled([{"kind": "train", "step": 1, "loss": 1.0}]) is None
 
 
 def test_a_training_that_falls_back_settles_where_it_ends():
-    assert epochs_to(validation(0.9, 0.2, 0.4)) == 5
+    assert settled(validation(0.9, 0.2, 0.4))["epoch"] == 5
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_every_claim_is_tested_case_by_case(done):
     assert found["both rules against none"]["tumour"]["higher"] == 2
     assert found["HU filter against none"]["tumour"]["p"] == 1
     (run,) = facts["convergence"]
-    assert (run["epochs"], run["last"]) == (2, 0.7)
+    assert (run["epoch"], run["step"], run["last"]) == (2, 1, 0.7)
     assert facts["cysts"] is None  # nobody knows them here
 
 

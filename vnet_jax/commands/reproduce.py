@@ -21,6 +21,7 @@ from vnet_jax.data.cases import find_cases
 from vnet_jax.experiments import comparisons, devices, folds, forecast, jobs, recipe
 from vnet_jax.experiments.painting import painted_ids, painting
 from vnet_jax.experiments.recipe import Recipe
+from vnet_jax.experiments.recipe_jobs import plan
 from vnet_jax.reports import paper_tables
 
 FLAGS = flags.FLAGS
@@ -62,7 +63,7 @@ def main(argv: list[str]) -> int:
     for error in refused:
         print(f"left out: {error}", file=sys.stderr)
     asked = Recipe(config, experiment, frozen)
-    status = 0 if FLAGS.tables else _status(jobs.run(recipe.plan(asked), slots))
+    status = 0 if FLAGS.tables else _status(jobs.run(plan(asked), slots))
     return status or _tables(asked)
 
 

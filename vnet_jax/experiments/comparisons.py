@@ -68,7 +68,7 @@ def claims(recipe: Recipe) -> list[Claim]:
     }
     for name in recipe.config.ablations:
         text = texts.get(name, f"{name} against the paper's phase 2")
-        found.append(versus("Architecture", text, name, "plain"))
+        found.append(versus("Architecture", text, name, recipe.reference))
     if "registered" in here:
         text = "with warped cases against without"
         found.append(versus("Registration", text, "registered", "plain"))
@@ -129,21 +129,23 @@ def collect(recipe: Recipe, seed: int = 0) -> dict:
     }
 
 
-def epochs_to(rows: Sequence[Mapping], share: float = SETTLED) -> float | None:
-    """Epochs until the validation's mean Dice first reaches a share of its last one.
+def settled(rows: Sequence[Mapping], share: float = SETTLED) -> dict | None:
+    """When the validation's mean Dice first reaches a share of its last one.
 
     Args:
         rows: of a run's log.
         share: of the last validation's value.
 
     Returns:
-        The epoch after which it did, counted from 1; None without a validation.
+        "step" and "epoch" (whole ones trained until then) of that validation; None
+        where nothing was validated.
     """
     scored = [row for row in rows if row["kind"] == "validation"]
     if not scored:
         return None
     goal = share * scored[-1]["mean"]
-    return float(next(row["epoch"] + 1 for row in scored if row["mean"] >= goal))
+    row = next(row for row in scored if row["mean"] >= goal)
+    return {"step": row["step"], "epoch": row["epoch"] + 1}
 
 
 def _read(path: Path) -> dict:
@@ -187,9 +189,7 @@ def _convergence(recipe: Recipe) -> list[dict]:
         rows = read_log(path)
         last = [row["mean"] for row in rows if row["kind"] == "validation"][-1]
         steps = max(row["step"] for row in rows)
-        found.append(
-            {"text": text, "epochs": epochs_to(rows), "last": last, "steps": steps}
-        )
+        found.append({"text": text, **settled(rows), "last": last, "steps": steps})
     return found
 
 

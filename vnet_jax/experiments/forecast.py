@@ -8,10 +8,14 @@ from statistics import mean
 
 from vnet_jax.data.loader import steps_per_epoch
 from vnet_jax.experiments.jobs import Job
-from vnet_jax.experiments.recipe import Recipe, plan
+from vnet_jax.experiments.recipe import Recipe
+from vnet_jax.experiments.recipe_jobs import plan
 from vnet_jax.reports import tables
 from vnet_jax.reports.demo_page import duration
 from vnet_jax.training import needs, setup
+
+#: Of a program's arguments: a changed field of its config.
+CHANGE = "--config."
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,8 @@ class Row:
 def forecast(recipe: Recipe) -> list[Row]:
     """One row a kind of job, in the order in which they start.
 
-    The time of a kind is the mean of those of it that are done; before, that of a
-    training is its steps times the config's `step_s`.
+    The time of a kind is the mean of those of it that are done, that of a training the
+    time of their steps; before, of the config's `step_s`.
     """
     kinds: dict[str, list[Job]] = {}
     for job in plan(recipe):
@@ -53,20 +57,37 @@ def _row(recipe: Recipe, kind: str, jobs: Sequence[Job]) -> Row:
     steps, disk, seconds = 0, 0.0, None
     phase = {"phase 1": 1, "phase 2": 2}.get(kind)
     if phase:
-        steps = _steps(recipe, phase) * len(jobs)
+        each = [_steps(recipe, phase, job) for job in jobs]
+        steps = sum(each)
         disk = len(jobs) * _checkpoints(recipe, phase)
-        each = recipe.config.step_s[f"phase{phase}"] * _steps(recipe, phase)
-        seconds = each * left if each else None
-    if took:
+        step_s = _step_s(recipe, phase, each, jobs)
+        waiting = [n for n, job in zip(each, jobs, strict=True) if not job.seconds()]
+        seconds = step_s * sum(waiting) if step_s else None
+    elif took:
         seconds = mean(took) * left
     return Row(kind, len(jobs), len(took), steps, seconds, disk)
 
 
-def _steps(recipe: Recipe, phase: int) -> int:
-    """Of one training without warped cases."""
+def _steps(recipe: Recipe, phase: int, job: Job) -> int:
+    """Optimiser steps of a training, as many cases warped as were asked for."""
     config = recipe.experiment.phases[phase - 1].config
+    changes = [word[len(CHANGE) :] for word in job.argv if word.startswith(CHANGE)]
+    given = dict(change.split("=", 1) for change in changes)
     cases = len(recipe.folds.splits(0).train)
-    return config.epochs * steps_per_epoch(cases, config.batch_size)
+    if given["data.extra"] != "()":
+        cases += recipe.config.register.hard * recipe.config.register.per_hard
+    epochs = int(given.get("epochs", config.epochs))
+    return epochs * steps_per_epoch(cases, config.batch_size)
+
+
+def _step_s(
+    recipe: Recipe, phase: int, steps: Sequence[int], jobs: Sequence[Job]
+) -> float:
+    """Seconds a step of the trainings that are done, else the config's; 0: unknown."""
+    took = [(n, s) for n, job in zip(steps, jobs, strict=True) if (s := job.seconds())]
+    if took:
+        return sum(s for _, s in took) / sum(n for n, _ in took)
+    return recipe.config.step_s[f"phase{phase}"]
 
 
 def _checkpoints(recipe: Recipe, phase: int) -> float:

@@ -1,9 +1,10 @@
-"""The paper as programs to run: folds, registration, ablations, masks, scores.
+"""What a reproduction of the paper trains, and whose masks it compares.
 
 <out>/folds.json, fold_K/phase1, phase2, oof/, scores/   as of `bin/crossval.py`
 <out>/registered/fold_K   the data set of warped cases (paper, section 2.3)
 <out>/fold_K/registered   phase 2, trained with them as well
-<out>/ablations/NAME      phase 2 with one change
+<out>/ablations/NAME      phase 2 with one change; "reference": with none, where
+                          ablations are shorter than the folds' own
 <out>/thresholds.json     chosen out of fold
 <out>/test/NAME           masks of the cases set apart, by the models of a row
 <out>/test_scores/NAME    their scores
@@ -12,7 +13,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,11 @@ import ml_collections
 
 from vnet_jax.data.folds import Folds
 from vnet_jax.errors import InputError
-from vnet_jax.experiments import folds as crossval
-from vnet_jax.experiments.folds import Experiment, Phase, case_folder, training
+from vnet_jax.experiments.folds import Experiment, Phase
 from vnet_jax.experiments.job import ROOT
-from vnet_jax.experiments.jobs import Job, program
 
-GATHERED = "out-of-fold scores"
-TUNED = "thresholds"
+#: The ablations' training without a change, where they are shorter than the folds'.
+REFERENCE = "reference"
 #: Post-processing of the same masks: name -> arguments of bin/postprocess.py.
 CLEANINGS = {
     "raw": ("--keep_all",),
@@ -83,13 +82,52 @@ class Recipe:
         """A run folder of a fold: phase1, phase2 or registered."""
         return self.out / f"fold_{fold}" / name
 
+    @property
+    def ablations(self) -> dict[str, dict[str, str]]:
+        """Name -> changes of phase 2's config, the common ones of all among them."""
+        common = tuple(self.config.shorter)
+        named = {REFERENCE: ()} if common else {}
+        named.update(self.config.ablations)
+        return {name: _fields([*common, *own]) for name, own in named.items()}
+
+    @property
+    def reference(self) -> str:
+        """The row that an ablation is compared with."""
+        return REFERENCE if self.config.shorter else "plain"
+
     def ablation(self, name: str) -> Path:
         """The run folder of an ablation."""
         return self.out / "ablations" / name
 
+    def length_with_warped(self, fold: int) -> dict[str, object]:
+        """Changes that give a training with warped cases the steps of one without.
+
+        An epoch with them is longer, so the training has fewer of them, to the nearest
+        whole one. Empty where the config asks for the paper's number of epochs.
+        """
+        asked, phase2 = self.config.register, self.phase2
+        if not asked.equal_steps:
+            return {}
+        own = len(self.folds.splits(fold).train)
+        share = own / (own + asked.hard * asked.per_hard)
+
+        def fewer(epochs: int) -> int:
+            return max(1, round(epochs * share))
+
+        return {
+            "epochs": fewer(phase2.epochs),
+            "decay_epochs": tuple(map(fewer, phase2.decay_epochs)),
+            "eval_every": fewer(phase2.eval_every),
+        }
+
     def scores(self, name: str) -> Path:
         """Where the scores of a row stand."""
         return self.out / "test_scores" / name / "scores.json"
+
+
+def _fields(changes: Iterable[str]) -> dict[str, str]:
+    """Such as ("epochs=3",), the last of a field counting."""
+    return dict(change.split("=", 1) for change in changes)
 
 
 def experiment_of(
@@ -128,22 +166,6 @@ def _phase(file: str, changes: Mapping[str, object]) -> Phase:
     return Phase(str(path), changes, config)
 
 
-def plan(recipe: Recipe) -> list[Job]:
-    """All jobs after the folds are frozen, each after those that it builds on."""
-    every = range(len(recipe.folds.folds))
-    jobs = crossval.plan(recipe.experiment, recipe.folds, every)
-    masks = tuple(f"fold {fold}, masks" for fold in every)
-    jobs.append(_gathering(recipe, masks))
-    jobs.append(_tuning(recipe, masks))
-    jobs += _registered(recipe)
-    jobs += [_ablation(recipe, name) for name in recipe.config.ablations]
-    for one in predictions(recipe):
-        jobs += [_prediction(recipe, one), _scoring(recipe, one.name)]
-    for name in (*CLEANINGS, "tuned"):
-        jobs += [_cleaning(recipe, name), _scoring(recipe, f"clean_{name}", "clean")]
-    return jobs
-
-
 def predictions(recipe: Recipe) -> list[Predicted]:
     """Whose masks the tables compare; what each is for stands in `comparisons`."""
     fold = recipe.config.fold
@@ -158,7 +180,7 @@ def predictions(recipe: Recipe) -> list[Predicted]:
         ),
         Predicted("whole", (), (plain,), ("--whole_ct",), of_fold),
     ]
-    for name in recipe.config.ablations:
+    for name in recipe.ablations:
         run, after = recipe.ablation(name), (f"ablation {name}",)
         found.append(Predicted(name, (first,), (run,), (), after))
     return found + _ensembles(recipe)
@@ -191,177 +213,3 @@ def _best_of(recipe: Recipe, fold: int) -> tuple[Path, str]:
     if fold in recipe.config.register.folds:
         return recipe.run(fold, "registered"), f"fold {fold}, registered"
     return recipe.run(fold, "phase2"), f"fold {fold}, phase 2"
-
-
-def _gathering(recipe: Recipe, after: Sequence[str]) -> Job:
-    experiment, out = recipe.experiment, recipe.out
-    one, two = experiment.phases
-    fields = {
-        **one.changes,
-        "seed": recipe.folds.seed,
-        "data.root": experiment.data.root,
-        "data.cache": experiment.data.cache,
-        "data.folds": len(recipe.folds.folds),
-        "data.test": len(recipe.folds.test),
-    }
-    return Job(
-        name=GATHERED,
-        argv=program(
-            "crossval",
-            *("--config", one.file),
-            *(f"--config.{name}={value}" for name, value in fields.items()),
-            *("--config2", two.file),
-            *(f"--config2.{name}={value}" for name, value in two.changes.items()),
-            *("--out", out),
-            "--gather",
-        ),
-        log=out / "logs" / "gather.log",
-        after=tuple(after),
-        outputs=(out / "scores" / "scores.json",),
-        kind="scores",
-    )
-
-
-def _tuning(recipe: Recipe, after: Sequence[str]) -> Job:
-    out = recipe.out
-    every = range(len(recipe.folds.folds))
-    splits = [recipe.run(fold, "phase2") / "splits.json" for fold in every]
-    return Job(
-        name=TUNED,
-        argv=program(
-            "tune",
-            *("--predictions", recipe.experiment.masks),
-            *("--data", recipe.experiment.data.root),
-            *(word for path in splits for word in ("--splits", path)),
-            *("--out", out / "thresholds.json"),
-            *("--workers", recipe.config.workers),
-        ),
-        log=out / "logs" / "tune.log",
-        after=tuple(after),
-        outputs=(out / "thresholds.json",),
-        kind="thresholds",
-    )
-
-
-def _registered(recipe: Recipe) -> Iterator[Job]:
-    for fold in recipe.config.register.folds:
-        yield _registration(recipe, fold)
-        yield training(
-            recipe.experiment,
-            recipe.folds,
-            fold,
-            phase=2,
-            name=f"fold {fold}, registered",
-            workdir=recipe.run(fold, "registered"),
-            changes={"data.extra": (str(_warped(recipe, fold)),)},
-            after=(f"fold {fold}, phase 1", f"fold {fold}, registration"),
-        )
-
-
-def _warped(recipe: Recipe, fold: int) -> Path:
-    return recipe.out / "registered" / f"fold_{fold}"
-
-
-def _registration(recipe: Recipe, fold: int) -> Job:
-    asked, data = recipe.config.register, recipe.phase2.data
-    spacing = asked.spacing_mm or data.spacing_mm
-    shape, factor = recipe.phase2.sample.shape, data.downsample
-    roi = asked.roi or tuple(n * f for n, f in zip(shape, factor, strict=True))
-    folder = _warped(recipe, fold)
-    return Job(
-        name=f"fold {fold}, registration",
-        argv=program(
-            "register",
-            *("--scores", recipe.out / "scores" / "scores.json"),
-            *("--splits", recipe.out / "folds.json"),
-            *("--fold", fold),
-            *("--data", recipe.experiment.data.root),
-            *("--out", folder),
-            *("--hard", asked.hard, "--per_hard", asked.per_hard),
-            *("--engine", asked.engine, "--workers", recipe.config.workers),
-            "--allow_fewer",
-            *("--spacing", ",".join(map(str, spacing))),
-            *("--roi", ",".join(map(str, roi))),
-        ),
-        log=recipe.out / "logs" / f"fold_{fold}_registration.log",
-        after=(GATHERED,),
-        outputs=(folder / "provenance.json",),
-        kind="registration",
-    )
-
-
-def _ablation(recipe: Recipe, name: str) -> Job:
-    changes = dict(text.split("=", 1) for text in recipe.config.ablations[name])
-    fold = recipe.config.fold
-    return training(
-        recipe.experiment,
-        recipe.folds,
-        fold,
-        phase=2,
-        name=f"ablation {name}",
-        workdir=recipe.ablation(name),
-        changes=changes,
-        after=(f"fold {fold}, phase 1",),
-    )
-
-
-def _prediction(recipe: Recipe, one: Predicted) -> Job:
-    folder, names = recipe.out / "test" / one.name, recipe.folds.test
-    endings = (".nii.gz", ".json")
-    return Job(
-        name=f"test {one.name}",
-        argv=program(
-            "infer",
-            *("--input", case_folder(recipe.experiment.data.root)),
-            *("--cases", ",".join(names)),
-            *("--output", folder),
-            *(f"--phase1={path}" for path in one.phase1),
-            *(f"--phase2={path}" for path in one.phase2),
-            *one.flags,
-        ),
-        log=recipe.out / "logs" / f"test_{one.name}.log",
-        after=one.after,
-        outputs=tuple(folder / f"{name}{end}" for name in names for end in endings),
-        kind="test masks",
-    )
-
-
-def _cleaning(recipe: Recipe, name: str) -> Job:
-    """The masks of "plain" before post-processing, cleaned in another way."""
-    tuned = (f"--thresholds={recipe.out / 'thresholds.json'}",)
-    folder = recipe.out / "test" / f"clean_{name}"
-    return Job(
-        name=f"clean {name}",
-        argv=program(
-            "postprocess",
-            *("--predictions", recipe.out / "test" / "plain"),
-            *("--data", recipe.experiment.data.root),
-            *("--out", folder),
-            *CLEANINGS.get(name, tuned),
-        ),
-        log=recipe.out / "logs" / f"clean_{name}.log",
-        after=("test plain", *((TUNED,) if name == "tuned" else ())),
-        outputs=tuple(folder / f"{case}.nii.gz" for case in recipe.folds.test),
-        kind="cleaning",
-    )
-
-
-def _scoring(recipe: Recipe, name: str, made_by: str = "test") -> Job:
-    after = (
-        f"clean {name.removeprefix('clean_')}" if made_by == "clean" else f"test {name}"
-    )
-    return Job(
-        name=f"scores {name}",
-        argv=program(
-            "evaluate",
-            *("--predictions", recipe.out / "test" / name),
-            *("--labels", recipe.experiment.data.root),
-            *("--cases", ",".join(recipe.folds.test)),
-            *("--out", recipe.scores(name).parent),
-            *("--workers", recipe.config.workers),
-        ),
-        log=recipe.out / "logs" / f"scores_{name}.log",
-        after=(after,),
-        outputs=(recipe.scores(name),),
-        kind="test scores",
-    )

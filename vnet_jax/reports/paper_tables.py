@@ -134,13 +134,15 @@ def _convergence(facts: Mapping) -> Table:
     rows = [
         [
             row["text"],
-            tables.number(row["epochs"], 0),
+            str(row["step"]),
+            str(row["epoch"]),
             tables.number(row["last"]),
             str(row["steps"]),
         ]
         for row in facts["convergence"]
     ]
-    header = ["Training", "Epochs to 95 %", "Last mean Dice", "Steps in all"]
+    header = ["Training", "Steps to 95 %", "Epochs to 95 %"]
+    header += ["Last mean Dice", "Steps in all"]
     note = "Of the validation's last mean Dice; an epoch is longer with warped cases."
     return Table("Convergence", header, rows, note)
 

@@ -1,0 +1,206 @@
+"""The paper as programs to run: folds, registration, ablations, masks, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vnet_jax.experiments import folds as crossval
+from vnet_jax.experiments.folds import case_folder, training
+from vnet_jax.experiments.jobs import Job, program
+from vnet_jax.experiments.recipe import CLEANINGS, Predicted, Recipe, predictions
+
+GATHERED = "out-of-fold scores"
+TUNED = "thresholds"
+
+
+def plan(recipe: Recipe) -> list[Job]:
+    """All jobs after the folds are frozen, each after those that it builds on."""
+    every = range(len(recipe.folds.folds))
+    jobs = crossval.plan(recipe.experiment, recipe.folds, every)
+    masks = tuple(f"fold {fold}, masks" for fold in every)
+    jobs.append(_gathering(recipe, masks))
+    jobs.append(_tuning(recipe, masks))
+    jobs += _registered(recipe)
+    jobs += [_ablation(recipe, name) for name in recipe.ablations]
+    for one in predictions(recipe):
+        jobs += [_prediction(recipe, one), _scoring(recipe, one.name)]
+    for name in (*CLEANINGS, "tuned"):
+        jobs += [_cleaning(recipe, name), _scoring(recipe, f"clean_{name}", "clean")]
+    return jobs
+
+
+def _gathering(recipe: Recipe, after: Sequence[str]) -> Job:
+    experiment, out = recipe.experiment, recipe.out
+    one, two = experiment.phases
+    fields = {
+        **one.changes,
+        "seed": recipe.folds.seed,
+        "data.root": experiment.data.root,
+        "data.cache": experiment.data.cache,
+        "data.folds": len(recipe.folds.folds),
+        "data.test": len(recipe.folds.test),
+    }
+    return Job(
+        name=GATHERED,
+        argv=program(
+            "crossval",
+            *("--config", one.file),
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+            *("--config2", two.file),
+            *(f"--config2.{name}={value}" for name, value in two.changes.items()),
+            *("--out", out),
+            "--gather",
+        ),
+        log=out / "logs" / "gather.log",
+        after=tuple(after),
+        outputs=(out / "scores" / "scores.json",),
+        kind="scores",
+    )
+
+
+def _tuning(recipe: Recipe, after: Sequence[str]) -> Job:
+    out = recipe.out
+    every = range(len(recipe.folds.folds))
+    splits = [recipe.run(fold, "phase2") / "splits.json" for fold in every]
+    return Job(
+        name=TUNED,
+        argv=program(
+            "tune",
+            *("--predictions", recipe.experiment.masks),
+            *("--data", recipe.experiment.data.root),
+            *(word for path in splits for word in ("--splits", path)),
+            *("--out", out / "thresholds.json"),
+            *("--workers", recipe.config.workers),
+        ),
+        log=out / "logs" / "tune.log",
+        after=tuple(after),
+        outputs=(out / "thresholds.json",),
+        kind="thresholds",
+    )
+
+
+def _registered(recipe: Recipe) -> Iterator[Job]:
+    for fold in recipe.config.register.folds:
+        yield _registration(recipe, fold)
+        yield training(
+            recipe.experiment,
+            recipe.folds,
+            fold,
+            phase=2,
+            name=f"fold {fold}, registered",
+            workdir=recipe.run(fold, "registered"),
+            changes={
+                "data.extra": (str(_warped(recipe, fold)),),
+                **recipe.length_with_warped(fold),
+            },
+            after=(f"fold {fold}, phase 1", f"fold {fold}, registration"),
+        )
+
+
+def _warped(recipe: Recipe, fold: int) -> Path:
+    return recipe.out / "registered" / f"fold_{fold}"
+
+
+def _registration(recipe: Recipe, fold: int) -> Job:
+    asked, data = recipe.config.register, recipe.phase2.data
+    spacing = asked.spacing_mm or data.spacing_mm
+    shape, factor = recipe.phase2.sample.shape, data.downsample
+    roi = asked.roi or tuple(n * f for n, f in zip(shape, factor, strict=True))
+    folder = _warped(recipe, fold)
+    return Job(
+        name=f"fold {fold}, registration",
+        argv=program(
+            "register",
+            *("--scores", recipe.out / "scores" / "scores.json"),
+            *("--splits", recipe.out / "folds.json"),
+            *("--fold", fold),
+            *("--data", recipe.experiment.data.root),
+            *("--out", folder),
+            *("--hard", asked.hard, "--per_hard", asked.per_hard),
+            *("--engine", asked.engine, "--workers", recipe.config.workers),
+            "--allow_fewer",
+            *("--spacing", ",".join(map(str, spacing))),
+            *("--roi", ",".join(map(str, roi))),
+        ),
+        log=recipe.out / "logs" / f"fold_{fold}_registration.log",
+        after=(GATHERED,),
+        outputs=(folder / "provenance.json",),
+        kind="registration",
+    )
+
+
+def _ablation(recipe: Recipe, name: str) -> Job:
+    fold = recipe.config.fold
+    return training(
+        recipe.experiment,
+        recipe.folds,
+        fold,
+        phase=2,
+        name=f"ablation {name}",
+        workdir=recipe.ablation(name),
+        changes=recipe.ablations[name],
+        after=(f"fold {fold}, phase 1",),
+    )
+
+
+def _prediction(recipe: Recipe, one: Predicted) -> Job:
+    folder, names = recipe.out / "test" / one.name, recipe.folds.test
+    endings = (".nii.gz", ".json")
+    return Job(
+        name=f"test {one.name}",
+        argv=program(
+            "infer",
+            *("--input", case_folder(recipe.experiment.data.root)),
+            *("--cases", ",".join(names)),
+            *("--output", folder),
+            *(f"--phase1={path}" for path in one.phase1),
+            *(f"--phase2={path}" for path in one.phase2),
+            *one.flags,
+        ),
+        log=recipe.out / "logs" / f"test_{one.name}.log",
+        after=one.after,
+        outputs=tuple(folder / f"{name}{end}" for name in names for end in endings),
+        kind="test masks",
+    )
+
+
+def _cleaning(recipe: Recipe, name: str) -> Job:
+    """The masks of "plain" before post-processing, cleaned in another way."""
+    tuned = (f"--thresholds={recipe.out / 'thresholds.json'}",)
+    folder = recipe.out / "test" / f"clean_{name}"
+    return Job(
+        name=f"clean {name}",
+        argv=program(
+            "postprocess",
+            *("--predictions", recipe.out / "test" / "plain"),
+            *("--data", recipe.experiment.data.root),
+            *("--out", folder),
+            *CLEANINGS.get(name, tuned),
+        ),
+        log=recipe.out / "logs" / f"clean_{name}.log",
+        after=("test plain", *((TUNED,) if name == "tuned" else ())),
+        outputs=tuple(folder / f"{case}.nii.gz" for case in recipe.folds.test),
+        kind="cleaning",
+    )
+
+
+def _scoring(recipe: Recipe, name: str, made_by: str = "test") -> Job:
+    after = (
+        f"clean {name.removeprefix('clean_')}" if made_by == "clean" else f"test {name}"
+    )
+    return Job(
+        name=f"scores {name}",
+        argv=program(
+            "evaluate",
+            *("--predictions", recipe.out / "test" / name),
+            *("--labels", recipe.experiment.data.root),
+            *("--cases", ",".join(recipe.folds.test)),
+            *("--out", recipe.scores(name).parent),
+            *("--workers", recipe.config.workers),
+        ),
+        log=recipe.out / "logs" / f"scores_{name}.log",
+        after=(after,),
+        outputs=(recipe.scores(name),),
+        kind="test scores",
+    )
