@@ -19,8 +19,8 @@ SYNTHETIC = (
 )
 STATUS = {
     "ok": "complete",
-    "incomplete": "the picture cuts the kidney",
-    "no_kidney": "no kidney found",
+    "incomplete": "incomplete",
+    "no_kidney": "no kidney",
     "failed": "failed",
 }
 #: Why a person should look, in words that do not need the manual.
@@ -28,6 +28,8 @@ REASONS = {
     "no_kidney": "no kidney was found",
     "incomplete": "the picture cuts the kidney",
     "no_contrast": "the CT seems to be without contrast",
+    "box_cut": "the kidney goes on beyond what phase 2 looked at",
+    "not_abdomen": "the CT does not look like an abdomen",
     "low_confidence": "the networks are less sure than on the calibration's good cases",
     "wide_interval": "a volume is uncertain by more than a factor of two",
 }
@@ -37,18 +39,23 @@ RULES = {
     "small_tumours": "too small for a tumour",
     "holes": "a hole inside the mask",
 }
+FITS = {"same": "yes", "moved": "moved there", "resampled": "resampled"}
 LABELS = ("background", "kidney", "tumour", "cyst")
 #: Fields of a tumour with their heading, unit and digits, in the order of the table.
 TUMOUR_FIELDS = {
     "ml": ("Volume", "ml", 1),
     "diameter_mm": ("Longest diameter", "mm", 0),
+    "axial_diameter_mm": ("Axial", "mm", 0),
+    "axial_perpendicular_mm": ("Across it", "mm", 0),
     "mean_hu": ("Mean", "HU", 0),
     "exophytic_share": ("Exophytic", "%", 0),
-    "fat_distance_mm": ("To the sinus fat", "mm", 1),
+    "sinus_fat_mm": ("To the sinus fat", "mm", 1),
     "contact_mm2": ("Contact surface", "mm\u00b2", 0),
+    "pole": ("Pole", "", 0),
+    "face": ("Face", "", 0),
 }
 UNITS = {"_mm2": "mm\u00b2", "_mm": "mm", "_ml": "ml", "_hu": "HU", "_share": "%"}
-NOT_SHOWN = {"side", "centre_mm"}
+NOT_SHOWN = {"side", "centre_mm", "axial_slice", "axial_ends_mm"}
 
 
 def warnings(facts: Mapping) -> list[str]:
@@ -62,6 +69,16 @@ def reasons(facts: Mapping) -> list[str]:
     review = facts.get("review") or {}
     codes = review.get("reasons", ()) if review.get("flag") else ()
     return [REASONS.get(code, code.replace("_", " ")) for code in codes]
+
+
+def remarks(facts: Mapping) -> list[str]:
+    """All that is to be said of a case in a table: each thing once."""
+    told = {warning["code"] for warning in facts.get("warnings", ())}
+    review = facts.get("review") or {}
+    codes = [code for code in review.get("reasons", ()) if code not in told]
+    why = [REASONS.get(code, code.replace("_", " ")) for code in codes]
+    failed = [str(facts["reason"])] if "reason" in facts else []
+    return [*failed, *why, *(warning["text"] for warning in facts.get("warnings", ()))]
 
 
 def volume_rows(facts: Mapping) -> tuple[list[str], list[list[str]]]:
@@ -80,6 +97,10 @@ def volume_rows(facts: Mapping) -> tuple[list[str], list[list[str]]]:
     ):
         names = [f"kidney_{side}{ending}" for side in ("right", "left")]
         rows.append([title, *(_ml(volumes.get(n), spans.get(n)) for n in names)])
+    if kidneys := facts.get("kidneys"):
+        sides = [kidneys.get(side) or {} for side in ("right", "left")]
+        lengths = [_with_unit(side.get("length_mm"), 0, "mm") for side in sides]
+        rows.append(["Length of the tissue", *lengths])
     return header, rows
 
 
@@ -137,7 +158,8 @@ def ledger_row(entry: Mapping) -> list[str]:
     before = entry.get("from")
     before = [before] if isinstance(before, int) else before or ()
     came = " and ".join(_label(value) for value in before) or "various"
-    change = f"{came} became {_label(entry.get('to', 0))}"
+    to = entry.get("to", 0)
+    change = f"{came} became {_label(to)}" if to else f"{came} removed"
     hu = tables.number(entry.get("mean_hu"), 0)
     return [what, f"{entry['ml']:.2f}", hu, change]
 
@@ -147,6 +169,7 @@ def technical(facts: Mapping) -> list[str]:
     parts = []
     for title, pairs in (
         ("The CT", _input(facts.get("input") or {})),
+        ("The mask", _input(facts.get("mask") or {})),
         ("Models", _models(facts.get("models") or {})),
         ("Options", _options(facts.get("options") or {})),
         ("Time", _times(facts)),
@@ -222,6 +245,8 @@ def _input(found: Mapping) -> dict[str, str]:
         out["Spacing, mm"] = " x ".join(f"{s:.3g}" for s in found["spacing_mm"])
     if "axis_codes" in found:
         out["Axes"] = str(found["axis_codes"])
+    if "fit" in found:
+        out["On the CT's voxels"] = FITS.get(found["fit"], str(found["fit"]))
     if found.get("sha256"):
         out["SHA-256"] = str(found["sha256"])
     return out
@@ -242,17 +267,24 @@ def _models(found: Mapping) -> dict[str, str]:
 def _options(found: Mapping) -> dict[str, str]:
     out = {}
     for name, value in found.items():
-        inner = value if isinstance(value, Mapping) else {name: value}
+        inner = value if name == "postprocess" else {name: value}
         for key, one in inner.items():
             if one not in (None, False, "", []):
-                text = ", ".join(map(str, one)) if isinstance(one, list) else str(one)
+                text = _listed(one)
                 out[_title(str(key))] = "yes" if one is True else text
     return out
 
 
+def _listed(value) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {one}" for key, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _times(facts: Mapping) -> dict[str, str]:
     seconds = facts.get("timings_s") or {}
-    out = {_title(step): f"{s:.2f} s" for step, s in seconds.items()}
+    steps = {"phase1": "Phase 1", "phase2": "Phase 2"}
+    out = {steps.get(k, _title(k)): f"{s:.2f} s" for k, s in seconds.items()}
     if seconds:
         out["All together"] = duration(sum(seconds.values()))
     if facts.get("device"):

@@ -60,7 +60,7 @@ def embed(volume: Volume, mask: np.ndarray) -> Embedded:
     said = _said(around, grid, max(factor) > 1)
     return Embedded(
         _nifti(np.rint(hu), grid, np.int16),
-        _nifti(classes.array[box], grid, np.uint8),
+        _nifti(classes.array[box], grid, np.uint8, intent="label"),
         grid,
         said,
     )
@@ -108,7 +108,7 @@ def _said(around: bool, grid: Grid, coarser: bool) -> str:
     return f"Shown: {part}, {fine} ({x:.2g} x {y:.2g} x {z:.2g} mm)."
 
 
-def _nifti(array: np.ndarray, grid: Grid, dtype: type) -> str:
+def _nifti(array: np.ndarray, grid: Grid, dtype: type, intent: str = "none") -> str:
     """(S, A, R) voxels as a NIfTI with the axes R, A, S."""
     affine = grid.affine[:, [2, 1, 0, 3]]
     head = nib.Nifti1Header()
@@ -116,6 +116,7 @@ def _nifti(array: np.ndarray, grid: Grid, dtype: type) -> str:
     head.set_data_shape(grid.shape[::-1])
     head.set_sform(affine, 1)
     head.set_xyzt_units("mm")
+    head.set_intent(intent)
     head["pixdim"][1:4] = grid.spacing_mm[::-1]
     head["vox_offset"] = 352
     head["scl_slope"] = 1
