@@ -27,7 +27,7 @@ def refuse_same_name(jobs: Sequence) -> None:
     Raises:
         InputError: a case is called "report".
     """
-    for job in jobs:
+    for job in filter(_among_others, jobs):
         if job.beside(".html").name.lower() == COHORT:
             wrong = f"its page and that of all cases would both be {COHORT}"
             raise InputError(job.source, wrong, "rename it, or pass --noreport")
@@ -47,9 +47,9 @@ def write_page(
     """
     png = job.beside(".png")
     picture = png if png.is_file() else None
-    case_report(
-        job.beside(".html"), ct, mask, facts, raw=raw, picture=picture, back=COHORT
-    )
+    back = COHORT if _among_others(job) else ""
+    page = job.beside(".html")
+    case_report(page, ct, mask, facts, raw=raw, picture=picture, back=back)
 
 
 def write_missing(job, read: Callable[[], Scan]) -> bool:
@@ -78,6 +78,8 @@ def write_missing(job, read: Callable[[], Scan]) -> bool:
 def write_cohorts(jobs: Sequence, failed: Sequence[tuple]) -> None:
     """Writes the page of all cases that lie in the folder, those of earlier runs too.
 
+    A mask whose name the user gave stands alone.
+
     Args:
         jobs: of `batch.plan`.
         failed: those that failed now, each with its reason in one line.
@@ -90,13 +92,18 @@ def write_cohorts(jobs: Sequence, failed: Sequence[tuple]) -> None:
         }
         for job, reason in failed
     }
-    for folder in sorted({job.mask.parent for job in jobs}):
+    for folder in sorted({job.mask.parent for job in filter(_among_others, jobs)}):
         found = dict(_summaries(folder)) | failures
         cases = []
         for name, facts in sorted(found.items()):
             there = name not in failures and (folder / f"{name}.html").is_file()
             cases.append((facts, f"{name}.html" if there else ""))
         cohort_report(folder / COHORT, cases)
+
+
+def _among_others(job) -> bool:
+    """Whether the mask is named after its case, and not by the user."""
+    return job.mask.name == f"{job.name}.nii.gz"
 
 
 def _summaries(folder: Path) -> Iterator[tuple[str, dict]]:
