@@ -31,7 +31,7 @@ def test_the_part_around_the_mask_lies_where_it_lay():
     np.testing.assert_allclose(middle, IPL.to_mm(corner), atol=1e-4)
     np.testing.assert_allclose(shown.grid.to_mm([0, 0, 0]), image.affine[:3, 3])
     assert len(tumour) == np.count_nonzero(mask == 2)
-    assert "the kidneys and 30 mm around them, every voxel" in shown.said
+    assert "the kidneys and 25 mm around them, every voxel" in shown.said
 
 
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "PIR"])
@@ -70,6 +70,14 @@ def test_what_is_too_large_is_shown_coarser(monkeypatch):
     index = np.rint(IPL.to_index(mm)).astype(int)
     np.testing.assert_allclose(IPL.to_mm(index), mm, atol=1e-4)
     assert image.get_fdata()[3, 2, 1] == ct.array[tuple(index)]
+
+
+def test_thin_slices_are_left_out_before_pixels(monkeypatch):
+    monkeypatch.setattr(embedded, "VOXELS", 8_000_000)
+    shape = np.array([300, 400, 500])
+    assert embedded._coarser(shape, (1.0, 0.7, 0.7)) == (2, 2, 2)
+    assert embedded._coarser(shape // 2, (1.0, 0.7, 0.7)) == (1, 1, 1)
+    assert embedded._coarser(shape, (3.0, 0.7, 0.7)) == (1, 3, 3)
 
 
 def test_a_mask_of_another_shape_is_refused():

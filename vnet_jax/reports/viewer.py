@@ -70,7 +70,7 @@ def viewer(
     if source is None:
         return pages.paragraph(MISSING), ""
     shown = embed(volume, mask)
-    classes = [int(n) for n in np.unique(mask) if n in CLASSES]
+    classes = [number for number in CLASSES if (mask == number).any()]
     settings = {
         "windows": WINDOWS,
         "classes": [{"number": n, "colour": CLASSES[n][1]} for n in classes],
