@@ -46,6 +46,24 @@
     delete nv.drawScene;
   }
 
+  // NiiVue prepares the light of a volume rendering at each change. Nothing here is
+  // rendered so, and without a GPU it would take most of the time: its draws are left
+  // out, from the shader that begins it to the end of the layer.
+  function leaveLightOut() {
+    const { gl } = nv, draw = gl.drawArrays, refresh = nv.refreshLayers;
+    for (const shader of [nv.blurShader, nv.gradientPrePassShader]) {
+      const use = shader.use;
+      shader.use = function (context) {
+        use.call(this, context);
+        gl.drawArrays = () => {};
+      };
+    }
+    nv.refreshLayers = function (...layer) {
+      refresh.apply(nv, layer);
+      gl.drawArrays = draw;
+    };
+  }
+
   function recolour() {
     // An outline is drawn whatever the opacity: what is hidden must not be there.
     mask.img = classes.map((number) => (shown && !hidden.has(number) ? number : 0));
@@ -277,6 +295,7 @@
     });
     nv.onLocationChange = located;
     await nv.attachToCanvas(canvas);
+    leaveLightOut();
     const start = told.windows[at("window").value];
     const load = (id, more) => NVImage.loadFromBase64({
       base64: at(id).textContent, name: `${id}.nii.gz`, colorbarVisible: false, ...more,
