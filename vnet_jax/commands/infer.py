@@ -7,7 +7,8 @@
 The 5 best checkpoints of a run are averaged, and several runs (folds, losses, variants)
 where --phase2 is given several times; --tta adds mirror images. One network is in
 memory at a time. Beside each mask (uint8; 1 kidney, 2 tumour; on the CT's own grid)
-stand `.json` (docs/summary.md) and `.png`. Cases whose CT, models and options have not
+stand `.json` (docs/summary.md), `.png` and `.html` (docs/report.md), and for all of
+them `report.html`. Cases whose CT, models and options have not
 changed are skipped. A CT that cannot be segmented is told in one line; the others go
 on, and the exit status is 2.
 """
@@ -86,6 +87,9 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "whole_ct", False, "phase 2 looks at the whole CT, tile by tile, without a phase 1"
 )
+flags.DEFINE_bool(
+    "report", True, "also write a page to look at each case (x.html) and at all of them"
+)
 flags.DEFINE_bool("overwrite", False, "also cases that are done and unchanged")
 flags.DEFINE_bool("strict", False, "stop at the first case that fails")
 flags.DEFINE_string(
@@ -127,6 +131,7 @@ def main(argv: list[str]) -> int:
         ),
         overwrite=FLAGS.overwrite,
         strict=FLAGS.strict,
+        report=FLAGS.report,
     )
     _report(len(jobs), failed)
     return 2 if failed else 0

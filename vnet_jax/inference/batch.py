@@ -27,7 +27,7 @@ from vnet_jax.data.cases import find_inputs
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import summary
+from vnet_jax.inference import html_pages, summary
 from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import peak_bytes
@@ -67,7 +67,7 @@ class Job:
 
     def outputs(self) -> list[Path]:
         """Everything that may be written for this case."""
-        ends = [self.beside(".json"), self.beside(".png")]
+        ends = [self.beside(end) for end in (".json", ".png", ".html")]
         return [self.mask, *ends, *map(self.extra, EXTRAS)]
 
 
@@ -171,6 +171,7 @@ def run(
     keep: Keep = NOTHING,
     overwrite: bool = False,
     strict: bool = False,
+    report: bool = False,
     stream=None,
 ) -> list[tuple[Job, str]]:
     """Segments every case; one that fails is told and the others go on.
@@ -181,6 +182,7 @@ def run(
         keep: what else is written beside each mask.
         overwrite: also the cases whose input, models and options have not changed.
         strict: stop at the first failure.
+        report: also write a page for each case and one for the folder.
         stream: where progress goes; stderr by default.
 
     Returns:
@@ -190,12 +192,14 @@ def run(
         InputError: with `strict`, the first failure.
     """
     stream = sys.stderr if stream is None else stream
+    if report:
+        html_pages.refuse_same_name(jobs)
     failed: list[tuple[Job, str]] = []
     with Progress("infer", len(jobs), unit="case", stream=stream) as bar:
         for job in jobs:
             try:
                 tell = partial(_under_way, bar, job.name, time.monotonic())
-                line = _one(job, segmenter, keep, overwrite, tell)
+                line = _one(job, segmenter, keep, overwrite, tell, report)
             except FAILURES as error:
                 if not (reason := _reason(job, error)):
                     raise
@@ -205,6 +209,8 @@ def run(
                 line = f"failed: {reason}"
             bar.say(f"{job.name}: {line}")
             bar.advance()
+    if report:
+        html_pages.write_cohorts(jobs, failed)
     return failed
 
 
@@ -214,7 +220,9 @@ def _under_way(bar: Progress, name: str, began: float, step, done, total) -> Non
     bar.note(f"{name}: {step}, window {done}/{total}, {taken} so far")
 
 
-def _one(job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell) -> str:
+def _one(
+    job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell, report: bool
+) -> str:
     """Segments and writes one case; returns what to tell about it."""
     if job.kidneys and not job.kidneys.is_file():
         raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
@@ -224,18 +232,26 @@ def _one(job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell) -> s
         "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
     }
     if not overwrite and _is_done(job, segmenter.models, options):
-        return "unchanged, skipped"
+        again = report and html_pages.write_missing(job, partial(read_ct, job.source))
+        return "unchanged, its page written" if again else "unchanged, skipped"
     clock = Clock()
     with clock("read"):
         scan = read_ct(job.source)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
     result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}
-    write(job, scan, result, facts, clock)
+    write(job, scan, result, facts, clock, report)
     return summary.in_one_line(facts)
 
 
-def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> None:
+def write(
+    job: Job,
+    scan: Scan,
+    result: Result,
+    facts: dict,
+    clock: Clock,
+    report: bool = False,
+) -> None:
     """Writes what came of one case, each file whole or not at all, the summary last.
 
     Args:
@@ -244,6 +260,7 @@ def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> No
         result: what was found.
         facts: the summary; outputs, times, device and versions are added to the file.
         clock: with the time it took to read.
+        report: also write the case's page; without it an old one goes.
     """
     grid = scan.volume.grid
     job.mask.parent.mkdir(parents=True, exist_ok=True)
@@ -263,16 +280,26 @@ def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> No
         )
     extras = [*result.stages, *result.maps]
     files = [job.mask, job.beside(".png"), *map(job.extra, extras)]
-    seconds = {"read": clock.seconds.pop("read"), **facts["timings_s"], **clock.seconds}
+    began = {"read": clock.seconds.pop("read"), **facts["timings_s"]}
     facts = {
         **facts,
         "outputs": {file.name: _sha256(file) for file in files},
-        "timings_s": {step: round(s, 3) for step, s in seconds.items()},
+        "timings_s": _rounded(began | clock.seconds),
         "device": device_in_use(),
         "peak_bytes": peak_bytes(),
         "versions": versions(),
     }
+    with clock("report"):
+        if report:
+            html_pages.write_page(job, scan.volume, result.mask, facts, result.raw)
+        else:
+            job.beside(".html").unlink(missing_ok=True)
+    facts["timings_s"] = _rounded(began | clock.seconds)
     write_json(job.beside(".json"), facts)
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {step: round(s, 3) for step, s in seconds.items()}
 
 
 def _is_done(job: Job, models: Mapping, options: Mapping) -> bool:

@@ -65,12 +65,14 @@ class Result:
             exists.
         maps: "probability" and "disagreement", where they were asked for.
         summary: what goes into the JSON file; `docs/summary.md` states its fields.
+        raw: the mask before post-processing.
     """
 
     mask: np.ndarray
     stages: dict[str, np.ndarray]
     maps: dict[str, Map]
     summary: dict
+    raw: np.ndarray
 
 
 @dataclass(frozen=True)

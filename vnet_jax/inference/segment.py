@@ -153,7 +153,7 @@ class Segmenter:
             "forward_passes": case.passes,
             "timings_s": case.clock.seconds,
         }
-        return Result(mask, case.stages, case.maps, facts)
+        return Result(mask, case.stages, case.maps, facts, raw)
 
     def _calibrated_models(self) -> bool:
         """Whether all models of phase 2 were among those of the calibration."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -59,7 +60,11 @@ def legend(axes: Axes, **options) -> None:
         axes.legend(**options)
 
 
-def save(fig: Figure, path: str | PathLike, dpi: int = 130) -> None:
-    """Writes the figure as PNG, whole or not at all."""
+def save(fig: Figure, path: str | PathLike | BinaryIO, dpi: int = 130) -> None:
+    """Writes the figure as PNG, whole or not at all; or into a file that is open."""
+    kind = {"format": "png", "dpi": dpi, "facecolor": fig.get_facecolor()}
+    if hasattr(path, "write"):
+        fig.savefig(path, **kind)
+        return
     with whole_file(Path(path)) as file:
-        fig.savefig(file, format="png", dpi=dpi, facecolor=fig.get_facecolor())
+        fig.savefig(file, **kind)

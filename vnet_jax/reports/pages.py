@@ -14,6 +14,13 @@ from pathlib import Path
 from vnet_jax.data.files import whole_file
 from vnet_jax.reports.style import STYLE
 
+#: What the browser is told to hold the page to: nothing from anywhere but itself.
+OFFLINE = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; connect-src data: blob:; "
+    "form-action 'none'; base-uri 'none'"
+)
+
 
 def paragraph(text: str) -> str:
     """Plain text as a paragraph."""
@@ -55,21 +62,28 @@ def numbers(pairs: Mapping[str, tuple[str, str]]) -> str:
     return f'<dl class="numbers">{tiles}</dl>'
 
 
-def figure(png: str | PathLike, alt: str, caption: str = "", kind: str = "plot") -> str:
+def figure(
+    png: str | PathLike | bytes, alt: str, caption: str = "", kind: str = "plot"
+) -> str:
     """A PNG inside the page.
 
     Args:
-        png: the file; its bytes go into the page.
+        png: the file, or its bytes, which go into the page.
         alt: what the picture shows, for those who cannot see it.
         caption: stands below.
         kind: "plot" (dark ink on white; turned over in dark mode) or "picture".
     """
-    data = base64.b64encode(Path(png).read_bytes()).decode()
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return (
         f'<figure class="{kind}"><div><img alt="{html.escape(alt)}" '
-        f'src="data:image/png;base64,{data}"></div>{below}</figure>'
+        f'src="{image(png)}"></div>{below}</figure>'
     )
+
+
+def image(png: str | PathLike | bytes, kind: str = "png") -> str:
+    """A file of an image, or its bytes, as the `src` that holds it."""
+    data = png if isinstance(png, bytes) else Path(png).read_bytes()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def section(heading: str, *parts: str) -> str:
@@ -84,13 +98,17 @@ def folded(summary: str, *parts: str) -> str:
     return f"<details><summary>{html.escape(summary)}</summary>\n{body}\n</details>"
 
 
-def page(title: str, lead: str, *sections: str) -> str:
+def page(
+    title: str, lead: str, *sections: str, style: str = "", scripts: str = ""
+) -> str:
     """The whole page.
 
     Args:
         title: the heading and the name of the window.
         lead: one or two sentences of plain text under it.
         sections: HTML, from the functions of this file and from `tables.as_html`.
+        style: CSS beside that of all pages.
+        scripts: HTML for the end of the body.
     """
     body = "\n".join(sections)
     return f"""<!doctype html>
@@ -99,9 +117,10 @@ def page(title: str, lead: str, *sections: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{OFFLINE}">
 <title>{html.escape(title)}</title>
 <style>
-{STYLE}</style>
+{STYLE}{style}</style>
 </head>
 <body>
 <main>
@@ -111,12 +130,15 @@ def page(title: str, lead: str, *sections: str) -> str:
 </header>
 {body}
 </main>
+{scripts}
 </body>
 </html>
 """
 
 
-def write(path: str | PathLike, title: str, lead: str, *sections: str) -> None:
-    """Writes `page(title, lead, *sections)`, whole or not at all."""
+def write(
+    path: str | PathLike, title: str, lead: str, *sections: str, **extras: str
+) -> None:
+    """Writes `page(title, lead, *sections, **extras)`, whole or not at all."""
     with whole_file(Path(path)) as file:
-        file.write(page(title, lead, *sections).encode())
+        file.write(page(title, lead, *sections, **extras).encode())
