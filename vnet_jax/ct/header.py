@@ -61,7 +61,7 @@ def parse(head: bytes, path: str | PathLike | None = None) -> Header:
     raw = _raw(head, path)
     shape, warnings = _shape(raw, path)
     dtype = _dtype(raw, path)
-    _check_memory(shape, dtype, path)
+    check_memory(shape, dtype.itemsize, path)
     affine, doubts = _affine(raw, shape, path)
     slope, intercept = _scaling(raw, path)
     return Header(
@@ -74,8 +74,14 @@ def parse(head: bytes, path: str | PathLike | None = None) -> Header:
     )
 
 
-def checked_grid(shape, affine, path=None) -> Grid:
+def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
     """A grid fit for a CT.
+
+    Args:
+        shape: voxels along each axis.
+        affine: (4, 4), voxel index -> mm, RAS+.
+        path: for the messages.
+        sheared: whether its axes may lean, as the slices of a tilted gantry do.
 
     Raises:
         InputError: one slice, no finite invertible affine, sheared axes, more than 2 m.
@@ -89,13 +95,28 @@ def checked_grid(shape, affine, path=None) -> Grid:
         wrong = f"the affine's last row is {affine[3]}, not 0, 0, 0, 1"
         raise InputError(path, wrong, "give the affine from voxel index to mm")
     grid = Grid(tuple(shape), affine)
-    if is_sheared(grid):
+    if is_sheared(grid) and not sheared:
         wrong = "the affine is sheared: its axes are not at right angles"
         raise InputError(path, wrong, "resample the scan to a straight grid")
     if max(grid.extent_mm) > EXTENT_MM[1]:
         wrong = f"larger than 2 m: {_numbers(grid.extent_mm)} mm"
         raise InputError(path, wrong, "correct the spacing in the header")
     return grid
+
+
+def check_memory(shape, itemsize: int, path=None) -> None:
+    """Refuse a volume whose stored voxels, and the same as float32, do not fit.
+
+    Args:
+        shape: of the volume.
+        itemsize: bytes of a stored voxel.
+        path: for the message.
+    """
+    need = math.prod(shape) * (itemsize + 4)
+    have = available_memory()
+    if need > have:
+        wrong = f"{shape} voxels need {need / 1e9:.1f} GB, {have / 1e9:.1f} GB are free"
+        raise InputError(path, wrong, "check its dimensions, or use a larger machine")
 
 
 def size_warnings(grid: Grid) -> list[str]:
@@ -164,15 +185,6 @@ def _offset(raw, path) -> int:
     if not least <= offset <= 1 << 30 or offset % 1:
         raise InputError(path, f"the voxels begin at byte {offset:g}", CONVERT)
     return int(offset)
-
-
-def _check_memory(shape, dtype, path) -> None:
-    # The stored voxels, and the same as float32 HU.
-    need = math.prod(shape) * (dtype.itemsize + 4)
-    have = available_memory()
-    if need > have:
-        wrong = f"{shape} voxels need {need / 1e9:.1f} GB, {have / 1e9:.1f} GB are free"
-        raise InputError(path, wrong, "check its dimensions, or use a larger machine")
 
 
 def _scaling(raw, path) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from isal import isal_zlib
 
 from vnet_jax.ct import checks, header, stream
 from vnet_jax.ct.files import is_nifti_name, replacing, stem
-from vnet_jax.ct.geometry import Grid, Volume
+from vnet_jax.ct.geometry import Grid, Volume, is_sheared
 from vnet_jax.errors import InputError
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "read_ct",
     "read_grid",
     "read_labels",
+    "scan_of",
     "stem",
     "write_image",
     "write_mask",
@@ -61,7 +62,7 @@ def read_ct(path: str | PathLike) -> Scan:
         InputError: for a file that is damaged or no CT in HU.
     """
     stored, head, sha256, warnings = _read(path)
-    return _ct(_scaled(stored, head), head.grid, Path(path), sha256, warnings)
+    return scan_of(_scaled(stored, head), head.grid, Path(path), sha256, warnings)
 
 
 def read_labels(path: str | PathLike, allowed: Sequence[int] | None = None) -> Scan:
@@ -123,7 +124,28 @@ def ct_from(image) -> Scan:
     grid = header.checked_grid(array.shape, affine)
     digest = hashlib.sha256(repr(array.shape).encode() + affine.tobytes())
     digest.update(np.ascontiguousarray(array))
-    return _ct(_compact(array), grid, None, digest.hexdigest(), mended)
+    return scan_of(_compact(array), grid, None, digest.hexdigest(), mended)
+
+
+def scan_of(
+    array: np.ndarray, grid: Grid, path: Path | None, sha256: str, mended: Sequence[str]
+) -> Scan:
+    """A CT from its voxels in HU, checked as every CT is.
+
+    Args:
+        array: (D, H, W) int16 or float32.
+        grid: its place.
+        path: for the messages and the summary.
+        sha256: of what it was read from.
+        mended: warnings so far.
+
+    Raises:
+        InputError: NaN, constant, only air, or no HU.
+    """
+    array, doubts = checks.finite(array, path)
+    doubts = [*mended, *doubts, *checks.check_hu(array, path)]
+    doubts += header.size_warnings(grid)
+    return Scan(Volume(array, grid), path, sha256, tuple(doubts))
 
 
 def check_same_grid(image: Scan, label: Scan, tolerance: float = 1e-3) -> None:
@@ -238,13 +260,6 @@ def _fits_int16(low, high) -> bool:
     return -(2**15) <= float(low) and float(high) < 2**15
 
 
-def _ct(array, grid: Grid, path, sha256: str, mended: list[str]) -> Scan:
-    array, doubts = checks.finite(array, path)
-    doubts = [*mended, *doubts, *checks.check_hu(array, path)]
-    doubts += header.size_warnings(grid)
-    return Scan(Volume(array, grid), path, sha256, tuple(doubts))
-
-
 def _write(path, volumes, grid: Grid, dtype: np.dtype, slope: float = 1) -> None:
     for array in volumes:
         if array.shape != grid.shape:
@@ -267,7 +282,8 @@ def _blocks(volumes, grid: Grid, dtype: np.dtype, slope: float) -> Iterator[byte
     head = nib.Nifti1Header()
     head.set_data_dtype(dtype)
     head.set_data_shape((*grid.shape, len(volumes)) if len(volumes) > 1 else grid.shape)
-    head.set_qform(grid.affine, SCANNER)  # also sets pixdim
+    # A qform cannot lean: readers that prefer it would put the voxels elsewhere.
+    head.set_qform(grid.affine, 0 if is_sheared(grid) else SCANNER)  # also sets pixdim
     head.set_sform(grid.affine, SCANNER)
     head.set_xyzt_units("mm")
     head["pixdim"][1:4] = grid.spacing_mm
