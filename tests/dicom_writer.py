@@ -1,4 +1,4 @@
-"""DICOM files for the tests: series of slices, and an enhanced file, made by pydicom."""
+"""DICOM files for the tests, made by pydicom: series of slices, an enhanced file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """DICOM in: a folder, a zip or an enhanced file, as the same `Scan` that NIfTI gives.
 
-What is told names the path as the user gave it, never a file below it: exports are often
-filed under the patient's name.
+What is told names the path as the user gave it, never a file below it: exports are
+often filed under the patient's name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from vnet_jax.errors import InputError
 
 LONG_WORD = 5  # letters of a patient's word that is looked for inside others, too
 
-__all__ = ["Found", "Patient", "find", "holds_dicom", "listing", "read_dicom"]
+__all__ = [
+    "DicomCase",
+    "Found",
+    "asked",
+    "find",
+    "holds_dicom",
+    "listing",
+    "read_dicom",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +51,11 @@ class Found:
     damaged: int
 
     @property
-    def cases(self) -> list[Patient]:
+    def cases(self) -> list[DicomCase]:
         """One a study that has CT slices, named; each is still to be read."""
         named = [s for s in self.studies if any(map(_is_ct, s.series))]
         single = len(named) == 1
-        return [Patient(self._name(s, single), self, s) for s in named]
+        return [DicomCase(self._name(s, single), self, s) for s in named]
 
     def _name(self, study: Study, single: bool) -> str:
         if not single:
@@ -57,7 +65,7 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Patient:
+class DicomCase:
     """A study as a case to segment.
 
     Attributes:
@@ -76,6 +84,11 @@ class Patient:
     def path(self) -> Path:
         """As it may be told."""
         return self.found.path
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is the zip or file, or lies in the folder."""
+        root, path = self.found.files.path.resolve(), path.resolve()
+        return path == root or root in path.parents
 
     def series(self) -> Series:
         """The series to segment.
@@ -121,18 +134,17 @@ class Patient:
             doubts.append(f"{self.found.damaged} damaged files left out")
         if stacked.tilted:
             doubts.append(
-                f"gantry tilt of {stacked.tilt_deg:.1f} degrees: resampled to the axes; "
-                "the mask lies on the tilted slices"
+                f"gantry tilt of {stacked.tilt_deg:.1f} degrees: resampled to the "
+                "axes; the mask lies on the tilted slices"
             )
         return doubts
 
 
-def find(path: str | PathLike, tell=lambda done, total: None) -> Found:
+def find(path: str | PathLike) -> Found:
     """Reads the headers of all files and sorts them into studies and series.
 
     Args:
         path: a folder, searched at any depth; a zip; a DICOM file.
-        tell: is told how many files of how many are read.
 
     Raises:
         InputError: nothing to read, a damaged zip, or pydicom is not installed.
@@ -143,8 +155,7 @@ def find(path: str | PathLike, tell=lambda done, total: None) -> Found:
     slices: list[Slice] = []
     words: set[str] = set()
     damaged = 0
-    for done, name in enumerate(files.names):
-        tell(done, len(files.names))
+    for name in files.names:
         data = files.read(name)
         if data is None:
             continue
@@ -170,13 +181,16 @@ def read_dicom(path: str | PathLike, uid: str | None = None) -> Scan:
         uid: SeriesInstanceUID; by the rules where it is None.
 
     Raises:
-        InputError: no CT, several studies, or as `Patient.read`.
+        InputError: no CT, several studies, or as `DicomCase.read`.
     """
-    (case,) = _one(asked(find(path), uid), path)
-    return case.read()
+    cases = asked(find(path), uid)
+    if len(cases) != 1:
+        wrong = f"{len(cases)} studies"
+        raise InputError(path, wrong, "give the folder of one, or a series' UID")
+    return cases[0].read()
 
 
-def asked(found: Found, uid: str | None) -> list[Patient]:
+def asked(found: Found, uid: str | None) -> list[DicomCase]:
     """The cases of what was found; one alone where a series is asked for.
 
     Raises:
@@ -190,13 +204,13 @@ def asked(found: Found, uid: str | None) -> list[Patient]:
     having = [c for c in cases if any(s.uid == uid for s in c.study.series)]
     if not having:
         raise InputError(found.path, f"no series {uid}", "see --list_series")
-    return [Patient(c.name, found, c.study, uid) for c in having[:1]]
+    return [DicomCase(c.name, found, c.study, uid) for c in having[:1]]
 
 
 def listing(found: Found) -> str:
     """A table of the series, a line each: what the rules see and what they say."""
     lines = ["case\tseries\tnumber\tmodality\tslices\tmm\tkernel\tcontrast\tchosen"]
-    for case in found.cases or [Patient("-", found, s) for s in found.studies]:
+    for case in found.cases or [DicomCase("-", found, s) for s in found.studies]:
         try:
             chosen = case.series()
         except InputError:
@@ -207,7 +221,7 @@ def listing(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _row(case: Patient, series: Series, chosen: Series | None) -> str:
+def _row(case: DicomCase, series: Series, chosen: Series | None) -> str:
     about = series.about
     reason = unfit(series)
     if not reason and series is not chosen:
@@ -229,13 +243,6 @@ def _row(case: Patient, series: Series, chosen: Series | None) -> str:
 
 def _is_ct(series: Series) -> bool:
     return series.about.modality == "CT"
-
-
-def _one(cases: list[Patient], path) -> list[Patient]:
-    if len(cases) != 1:
-        wrong = f"{len(cases)} studies"
-        raise InputError(path, wrong, "give the folder of one, or a series' UID")
-    return cases
 
 
 def _tellable(path: Path, words: set[str], studies: tuple[Study, ...]) -> Path:

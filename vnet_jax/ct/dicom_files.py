@@ -1,7 +1,7 @@
 """The files of a study: in a folder at any depth, in a zip, or a single one.
 
-A zip is read file by file in memory; nothing of it is unpacked to the disk, so no name in
-it leads anywhere. Names of files are never told: they often hold the patient's name.
+A zip is read file by file in memory; nothing of it is unpacked to the disk, so no name
+in it leads anywhere. Names of files are never told: they often hold the patient's name.
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ NATIVE = (  # transfer syntaxes without compression
 EXPORT = "export the series again"
 
 
-def read_hu(slices: Sequence[Slice], files: Files, path) -> tuple[np.ndarray, list[str]]:
+def read_hu(
+    slices: Sequence[Slice], files: Files, path
+) -> tuple[np.ndarray, list[str]]:
     """The voxels of sorted slices.
 
     Args:
@@ -139,7 +141,9 @@ def _check_decoder(syntax, one: Slice, path, pixels) -> None:
     except NotImplementedError:
         able = False
     if not able:
-        name = syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
+        name = (
+            syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
+        )
         wrong = f"{one.called} is compressed ({name}), which nothing installed decodes"
         raise InputError(path, wrong, DECODERS)
 

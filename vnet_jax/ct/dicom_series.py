@@ -144,7 +144,7 @@ def unfit(series: Series) -> str:
 
 
 def rank(series: Series) -> tuple:
-    """Smaller is better: original, not elsewhere, contrast, soft kernel, thin slices."""
+    """Smaller is better: original, the abdomen, contrast, soft kernel, thin slices."""
     about = series.about
     return (
         about.image_type[:1] == ("DERIVED",),

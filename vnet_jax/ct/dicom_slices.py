@@ -7,46 +7,23 @@ posterior, z to superior).
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import re
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from vnet_jax.ct import dicom_library
+from vnet_jax.ct.dicom_header import (
+    Damaged,
+    integer,
+    numbers,
+    parse,
+    patient_words,
+    text,
+)
 
 ENHANCED = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-PLAIN = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
-META_LENGTH = b"\x02\0\0\0UL\x04\0"
-MOST_INFLATED = 1 << 28  # bytes of a deflated file
 MOST_PIXELS = 1 << 26  # of a slice: 8192 x 8192
 FAR_MM = 1e5
-PATIENT = (
-    "PatientName",
-    "PatientID",
-    "OtherPatientIDs",
-    "OtherPatientNames",
-    "PatientBirthDate",
-    "AccessionNumber",
-)
-READ = (
-    *PATIENT,
-    *"SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID".split(),
-    *"FrameOfReferenceUID Modality ImageType SeriesNumber InstanceNumber".split(),
-    *"BodyPartExamined ConvolutionKernel ContrastBolusAgent".split(),
-    *"ImagePositionPatient ImageOrientationPatient PixelSpacing".split(),
-    *"Rows Columns NumberOfFrames SamplesPerPixel BitsAllocated".split(),
-    *"PhotometricInterpretation RescaleSlope RescaleIntercept RescaleType".split(),
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
-
-
-class Damaged(Exception):
-    """A file that begins as DICOM and cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -123,45 +100,6 @@ class Slice:
         return f"slice {number}{where}"
 
 
-def parse(data: bytes, pixels: bool):
-    """The data set of a file's bytes, read by pydicom; with its pixels, or the header.
-
-    Raises:
-        Damaged: pydicom cannot read it.
-    """
-    pydicom = dicom_library.load("pydicom")
-    try:
-        with dicom_library.quiet():
-            file = io.BytesIO(_inflated(data))
-            if pixels:
-                return pydicom.dcmread(file)
-            tags = list(READ)
-            return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
-    except (MemoryError, Damaged):
-        raise
-    except Exception as error:  # whatever a damaged file makes of it
-        raise Damaged(type(error).__name__) from None
-
-
-def _inflated(data: bytes) -> bytes:
-    """The file, what follows its meta information inflated where that is deflated.
-
-    pydicom would inflate it without a bound.
-    """
-    if DEFLATED not in data:
-        return data
-    # The meta information begins with its own length, and names the transfer syntax.
-    begins, length = struct.unpack("<8sI", data[132:144])
-    meta = data[:144] + data[144 : 144 + length].replace(DEFLATED, PLAIN)
-    if begins != META_LENGTH or PLAIN not in meta:
-        raise Damaged("deflated, and its meta information is not to be read")
-    inflate = zlib.decompressobj(-15)
-    rest = inflate.decompress(data[144 + length :], MOST_INFLATED)
-    if not inflate.eof:
-        raise Damaged("deflated data set cut, or too large")
-    return meta + rest
-
-
 def slices_of(file: str, data: bytes) -> tuple[list[Slice], set[str]]:
     """The slices of a file, and the words in it that name the patient.
 
@@ -176,7 +114,7 @@ def slices_of(file: str, data: bytes) -> tuple[list[Slice], set[str]]:
     try:
         with dicom_library.quiet():
             about = _about(head)
-            words = _patient_words(head)
+            words = patient_words(head)
             plain = Slice(file, hashlib.sha256(data).hexdigest(), about)
             if about.modality != "CT":
                 return [plain], words
@@ -188,12 +126,14 @@ def slices_of(file: str, data: bytes) -> tuple[list[Slice], set[str]]:
 
 
 def _frames(head, plain: Slice) -> Iterator[Slice]:
-    frames = _int(head, "NumberOfFrames") or 1
-    if _text(head, "SOPClassUID") not in ENHANCED:
+    frames = integer(head, "NumberOfFrames") or 1
+    if text(head, "SOPClassUID") not in ENHANCED:
         if frames > 1:
-            yield replace(plain, fault="several frames in a file that is no enhanced CT")
+            yield replace(
+                plain, fault="several frames in a file that is no enhanced CT"
+            )
             return
-        yield _placed(plain, [head], head, _int(head, "InstanceNumber"))
+        yield _placed(plain, [head], head, integer(head, "InstanceNumber"))
         return
     shared = [*(head.get("SharedFunctionalGroupsSequence") or [])][:1]
     groups = [*(head.get("PerFrameFunctionalGroupsSequence") or [])]
@@ -218,13 +158,13 @@ def _flat(group):
 
 def _placed(plain: Slice, levels, head, number: int | None) -> Slice:
     """A slice with its place, or with the reason why it has none."""
-    named = replace(plain, number=number, reference=_text(head, "FrameOfReferenceUID"))
-    size = (_int(head, "Rows") or 0, _int(head, "Columns") or 0)
-    position = _floats(levels, "ImagePositionPatient", 3)
-    turn = _floats(levels, "ImageOrientationPatient", 6)
-    spacing = _floats(levels, "PixelSpacing", 2)
-    slope = _floats(levels, "RescaleSlope", 1)
-    intercept = _floats(levels, "RescaleIntercept", 1)
+    named = replace(plain, number=number, reference=text(head, "FrameOfReferenceUID"))
+    size = (integer(head, "Rows") or 0, integer(head, "Columns") or 0)
+    position = numbers(levels, "ImagePositionPatient", 3)
+    turn = numbers(levels, "ImageOrientationPatient", 6)
+    spacing = numbers(levels, "PixelSpacing", 2)
+    slope = numbers(levels, "RescaleSlope", 1)
+    intercept = numbers(levels, "RescaleIntercept", 1)
     fault = (
         _size_fault(size, head)
         or _place_fault(position, turn, spacing)
@@ -233,7 +173,7 @@ def _placed(plain: Slice, levels, head, number: int | None) -> Slice:
     if fault:
         return replace(named, fault=fault)
     row, column = _unit(turn[:3]), _unit(turn[3:])
-    kind = next((k for level in levels if (k := _text(level, "RescaleType"))), "HU")
+    kind = next((k for level in levels if (k := text(level, "RescaleType"))), "HU")
     return replace(
         named,
         size=size,
@@ -250,9 +190,9 @@ def _placed(plain: Slice, levels, head, number: int | None) -> Slice:
 def _size_fault(size: tuple[int, int], head) -> str:
     if min(size) < 2 or math.prod(size) > MOST_PIXELS:
         return f"{size[0]} x {size[1]} voxels"
-    if (_int(head, "SamplesPerPixel") or 1) != 1:
+    if (integer(head, "SamplesPerPixel") or 1) != 1:
         return "it is in colour"
-    if _text(head, "PhotometricInterpretation") not in ("", "MONOCHROME2"):
+    if text(head, "PhotometricInterpretation") not in ("", "MONOCHROME2"):
         return "its PhotometricInterpretation is not MONOCHROME2"
     return ""
 
@@ -286,64 +226,18 @@ def _unit(vector) -> tuple[float, ...]:
 
 
 def _about(head) -> About:
-    agent = _text(head, "ContrastBolusAgent").upper()
+    agent = text(head, "ContrastBolusAgent").upper()
     return About(
-        study=_text(head, "StudyInstanceUID"),
-        series=_text(head, "SeriesInstanceUID"),
-        modality=_text(head, "Modality").upper(),
-        number=_int(head, "SeriesNumber"),
-        image_type=_type(head),
-        kernel=_text(head, "ConvolutionKernel").upper(),
-        body_part=_text(head, "BodyPartExamined").upper(),
+        study=text(head, "StudyInstanceUID"),
+        series=text(head, "SeriesInstanceUID"),
+        modality=text(head, "Modality").upper(),
+        number=integer(head, "SeriesNumber"),
+        image_type=_words(text(head, "ImageType")),
+        kernel=text(head, "ConvolutionKernel").upper(),
+        body_part=text(head, "BodyPartExamined").upper(),
         contrast=bool(agent) and agent not in ("NO", "NONE", "NO CONTRAST"),
     )
 
 
-def _type(head) -> tuple[str, ...]:
-    value = head.get("ImageType") or ()
-    values = [value] if isinstance(value, str) else value
-    return tuple(str(v).strip().upper() for v in values)
-
-
-def _patient_words(head) -> set[str]:
-    """Parts of three letters or more of what names the patient, in small letters."""
-    words = set()
-    for keyword in PATIENT:
-        words |= set(re.split(r"[\W_]+", _text(head, keyword).lower()))
-    return {word for word in words if len(word) > 2}
-
-
-def _text(head, keyword: str) -> str:
-    try:
-        value = head.get(keyword)
-    except Exception:  # a value that is no text of its kind
-        return ""
-    if value is None:
-        return ""
-    if not isinstance(value, str) and hasattr(value, "__iter__"):
-        value = "\\".join(map(str, value)) if not hasattr(value, "components") else value
-    return str(value).strip(" \0")
-
-
-def _int(head, keyword: str) -> int | None:
-    try:
-        return int(head.get(keyword))
-    except Exception:
-        return None
-
-
-def _floats(levels, keyword: str, count: int) -> tuple[float, ...]:
-    """The numbers of the first data set that has them; () where none has `count`."""
-    for level in levels:
-        try:
-            value = level.get(keyword)
-            if value is None or value == "":
-                continue
-            values = [value] if count == 1 else list(value)
-            numbers = tuple(float(v) for v in values)
-        except Exception:
-            return ()
-        if len(numbers) != count or (count > 1 and not all(map(math.isfinite, numbers))):
-            return ()
-        return numbers
-    return ()
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word.strip().upper() for word in value.split("\\"))

@@ -1,7 +1,7 @@
 """From slices to a grid: sorted by position along their normal, without a gap.
 
-Neither SliceThickness nor InstanceNumber has a say: the first release of KiTS19 had wrong
-spacings from the one, and exports renumber the other.
+Neither SliceThickness nor InstanceNumber has a say: the first release of KiTS19 had
+wrong spacings from the one, and exports renumber the other.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ class Stack:
     def tilted(self) -> bool:
         """Whether the slices are stacked askew."""
         return is_sheared(self.grid)
+
+    @property
+    def step_mm(self) -> float:
+        """Distance of neighbouring slices along their normal."""
+        return self.grid.spacing_mm[2] * math.cos(math.radians(self.tilt_deg))
 
 
 def stack(slices: Sequence[Slice], path=None) -> Stack:
@@ -145,7 +150,9 @@ def _check_line(ordered: Sequence[Slice], depth: np.ndarray, path) -> np.ndarray
     limit = max(UNEVEN_MM, UNEVEN * float(np.median(np.diff(depth))))
     if far.max() > limit:
         at = int(far.argmax())
-        wrong = f"{ordered[at].called} lies {far[at]:.3g} mm off an even, straight stack"
+        wrong = (
+            f"{ordered[at].called} lies {far[at]:.3g} mm off an even, straight stack"
+        )
         raise InputError(path, wrong, "resample the scan, or give another series")
     return step
 
