@@ -60,9 +60,7 @@ def in_world(seg) -> dict[tuple, int]:
 def mask_in_world(mask, grid) -> dict[tuple, int]:
     places = np.argwhere(mask)
     mm = np.round(grid.to_mm(places), 2) + 0.0
-    return {
-        tuple(p): int(mask[tuple(i)]) for p, i in zip(mm, places, strict=True)
-    }
+    return {tuple(p): int(mask[tuple(i)]) for p, i in zip(mm, places, strict=True)}
 
 
 def test_the_seg_is_the_nifti_mask_voxel_by_voxel(tmp_path):

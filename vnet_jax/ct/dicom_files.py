@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import weakref
 import zipfile
 import zlib
 from functools import cached_property
@@ -96,7 +97,9 @@ class Zip:
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
         try:
-            return zipfile.ZipFile(_Bounded(io.FileIO(self.path)))
+            file = _Bounded(io.FileIO(self.path))
+            weakref.finalize(self, file.close)
+            return zipfile.ZipFile(file)
         except ZIP_FAULTS:
             wrong = "no zip, or a damaged one"
             raise InputError(self.path, wrong, FETCH_AGAIN) from None

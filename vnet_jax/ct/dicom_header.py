@@ -14,7 +14,7 @@ from vnet_jax.ct import dicom_library
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 PLAIN = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
 META_LENGTH = b"\x02\0\0\0UL\x04\0"
-MOST_INFLATED = 1 << 28  # bytes of a deflated file
+MOST_INFLATED = 1 << 26  # bytes of a deflated file
 PATIENT = (
     "PatientName",
     "PatientID",

@@ -113,11 +113,14 @@ class Study:
 
 
 def studies_of(slices: Sequence[Slice]) -> tuple[Study, ...]:
-    """The slices by study and series, sorted by UID."""
-    found: dict[str, dict[str, list[Slice]]] = {}
+    """The slices by study and series, sorted by UID.
+
+    What is no CT is a series of its own, whatever UID it has.
+    """
+    found: dict[str, dict[tuple[str, str], list[Slice]]] = {}
     for one in slices:
         series = found.setdefault(one.about.study, {})
-        series.setdefault(one.about.series, []).append(one)
+        series.setdefault((one.about.series, one.about.modality), []).append(one)
     return tuple(
         Study(uid, tuple(Series(tuple(s)) for _, s in sorted(series.items())))
         for uid, series in sorted(found.items())
@@ -167,8 +170,9 @@ def choose(study: Study, uid: str | None = None, path=None) -> Series:
         InputError: none fits, or the rules leave two: they are named.
     """
     if uid is not None:
-        series = next((s for s in study.series if s.uid == uid), None)
-        if series is None or series.about.modality != "CT" or not series.images:
+        named = [s for s in study.series if s.uid == uid]
+        series = next((s for s in named if s.about.modality == "CT"), None)
+        if series is None or not series.images:
             raise InputError(path, f"no CT series {uid}", "see --list_series")
         return series
     fits = sorted((s for s in study.series if not unfit(s)), key=rank)
