@@ -38,7 +38,8 @@ def body(shape=SHAPE) -> np.ndarray:
     hu[x**2 + y**2 < 0.8] = -100
     hu[x**2 + y**2 < 0.6] = 40
     hu[(x - 0.4) ** 2 + y**2 + (z + 0.3) ** 2 < 0.04] = 180
-    return (hu + rng.normal(0, 12, shape)).round().astype(np.int16)
+    noise = rng.normal(0, 12, shape).clip(-20, 20)
+    return (hu + noise).round().astype(np.int16)
 
 
 def uid(*parts) -> str:

@@ -120,8 +120,7 @@ class Zip:
     @cached_property
     def names(self) -> list[str]:
         """Names in the zip, sorted; hidden ones are left out."""
-        parts = ((name, name.replace("\\", "/").split("/")) for name in self._sizes)
-        return sorted(n for n, p in parts if not any(x.startswith(".") for x in p))
+        return sorted(name for name in self._sizes if not _is_hidden(name))
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, or None where it does not begin as a DICOM file."""
@@ -170,6 +169,11 @@ def holds_dicom(path: str | PathLike) -> bool:
         return head[:4] in ZIP_MAGIC or _begins_as_dicom(head)
     files = (path / name for name in Folder(path).names)
     return any(file.is_file() and _begins_as_dicom(_head(file)) for file in files)
+
+
+def _is_hidden(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return any(part.startswith(".") and part not in (".", "..") for part in parts)
 
 
 def _begins_as_dicom(head: bytes) -> bool:

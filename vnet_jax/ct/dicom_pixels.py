@@ -47,6 +47,7 @@ def read_hu(
             installed decodes; or a file that has changed since its header was read.
     """
     rows, columns = slices[0].size
+    warnings = _told(slices, path)
     hu = np.empty((len(slices), rows, columns), np.int16)
     padded = odd = 0
     for index, (one, stored, padding) in enumerate(_decoded(slices, files, path)):
@@ -60,18 +61,22 @@ def read_hu(
                 continue
             hu[index][padding] = AIR_HU
             padded += 1
-    warnings = _told(slices)
     if odd:
         warnings.append(f"PixelPaddingValue stands for tissue in {odd} slices: ignored")
     return hu.transpose(2, 1, 0), warnings
 
 
-def _told(slices: Sequence[Slice]) -> list[str]:
+def _told(slices: Sequence[Slice], path) -> list[str]:
+    """Doubts about the rescaling; it must be there for all slices or for none."""
     told = []
-    bare = sum(s.slope is None or s.intercept is None for s in slices)
+    bare = [s for s in slices if s.slope is None or s.intercept is None]
+    if 0 < len(bare) < len(slices):
+        wrong = f"{bare[0].called}: no RescaleSlope or RescaleIntercept, unlike others"
+        raise InputError(path, wrong, EXPORT)
     if bare:
-        text = f"no RescaleSlope or RescaleIntercept in {bare} slices: read as 1 and 0"
-        told.append(text)
+        told.append("no RescaleSlope or RescaleIntercept: read as 1 and 0")
+    if len({(s.slope, s.intercept) for s in slices}) > 1:
+        told.append("RescaleSlope or RescaleIntercept differ from slice to slice")
     if not all(s.hu for s in slices):
         told.append("RescaleType is not HU: the values are taken for HU all the same")
     return told

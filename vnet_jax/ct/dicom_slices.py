@@ -22,6 +22,7 @@ from vnet_jax.ct.dicom_header import (
 )
 
 ENHANCED = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+DICOMDIR = "1.2.840.10008.1.3.10"  # a list of files, whatever its name
 MOST_PIXELS = 1 << 26  # of a slice: 8192 x 8192
 FAR_MM = 1e5
 
@@ -113,7 +114,11 @@ def slices_of(file: str, data: bytes) -> tuple[list[Slice], set[str]]:
     head = parse(data, pixels=False)
     try:
         with dicom_library.quiet():
+            if text(head.file_meta, "MediaStorageSOPClassUID") == DICOMDIR:
+                return [], set()
             about = _about(head)
+            if not (about.series and about.modality):
+                raise Damaged("no SeriesInstanceUID or no Modality")
             words = patient_words(head)
             plain = Slice(file, hashlib.sha256(data).hexdigest(), about)
             if about.modality != "CT":
@@ -128,12 +133,12 @@ def slices_of(file: str, data: bytes) -> tuple[list[Slice], set[str]]:
 def _frames(head, plain: Slice) -> Iterator[Slice]:
     frames = integer(head, "NumberOfFrames") or 1
     if text(head, "SOPClassUID") not in ENHANCED:
+        number = integer(head, "InstanceNumber")
         if frames > 1:
-            yield replace(
-                plain, fault="several frames in a file that is no enhanced CT"
-            )
-            return
-        yield _placed(plain, [head], head, integer(head, "InstanceNumber"))
+            fault = "several frames, but no enhanced CT"
+            yield replace(plain, number=number, fault=fault)
+        else:
+            yield _placed(plain, [head], head, number)
         return
     shared = [*(head.get("SharedFunctionalGroupsSequence") or [])][:1]
     groups = [*(head.get("PerFrameFunctionalGroupsSequence") or [])]
