@@ -97,7 +97,6 @@ def test_tilted_and_oblique_slices(tmp_path):
 def test_frames_of_one_file_in_any_order(tmp_path):
     order = np.random.default_rng(3).permutation(24)
     data = dicom_writer.enhanced(dicom_writer.body(), order)
-    data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness = 5
     dicom_writer.save(data, tmp_path / "study" / "one")
     scan, mask, seg = written(tmp_path / "study", tmp_path)
     assert in_world(seg) == mask_in_world(mask, scan.volume.grid)

@@ -148,6 +148,17 @@ def test_nothing_found_gives_no_seg(study, tmp_path, segmenter, monkeypatch):
     assert names(out) == ["study.json", "study.nii.gz", "study.png"]
 
 
+def test_a_study_without_a_frame_of_reference(tmp_path, ct, segmenter):
+    folder = tmp_path / "study"
+    dicom_writer.write_series(folder, ct.array, place, FrameOfReferenceUID=None)
+    failed, _ = run(batch.plan(folder, tmp_path / "out"), segmenter)
+    assert "no FrameOfReferenceUID" in failed[0][1]
+    assert "--nodicom_seg" in failed[0][1]
+    assert not (tmp_path / "out").exists()
+    jobs = batch.plan(folder, tmp_path / "out", with_seg=False)
+    assert run(jobs, segmenter)[0] == []
+
+
 def test_plans(study, tmp_path):
     (job,) = batch.plan(study, tmp_path / "mask.nii.gz")
     assert job.mask == tmp_path / "mask.nii.gz"

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from vnet_jax.ct import dicom_library, header
 from vnet_jax.ct.dicom_files import Files, holds_dicom, open_files
+from vnet_jax.ct.dicom_header import Damaged
 from vnet_jax.ct.dicom_pixels import read_hu
 from vnet_jax.ct.dicom_series import Series, Study, choose, rank, studies_of, unfit
-from vnet_jax.ct.dicom_slices import Damaged, Slice, slices_of
+from vnet_jax.ct.dicom_slices import Slice, slices_of
 from vnet_jax.ct.dicom_stack import Stack, stack
 from vnet_jax.ct.nifti import Scan, scan_of
 from vnet_jax.errors import InputError

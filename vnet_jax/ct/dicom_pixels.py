@@ -11,7 +11,8 @@ import numpy as np
 from vnet_jax.ct import dicom_library
 from vnet_jax.ct.checks import AIR_HU
 from vnet_jax.ct.dicom_files import Files
-from vnet_jax.ct.dicom_slices import Damaged, Slice, parse
+from vnet_jax.ct.dicom_header import Damaged, parse
+from vnet_jax.ct.dicom_slices import Slice
 from vnet_jax.errors import InputError
 
 LEAST_PADDING_HU = -850.0  # padding that stands for more is no padding

@@ -16,7 +16,8 @@ import numpy as np
 from vnet_jax import __version__
 from vnet_jax.ct import dicom_library
 from vnet_jax.ct.dicom_files import Files
-from vnet_jax.ct.dicom_slices import Damaged, parse
+from vnet_jax.ct.dicom_header import Damaged, parse
+from vnet_jax.ct.dicom_slices import Slice
 from vnet_jax.ct.dicom_stack import Stack
 from vnet_jax.ct.files import replacing
 from vnet_jax.errors import InputError
@@ -84,6 +85,7 @@ def write_seg(
             what a SEG refers to.
         ValueError: an empty mask.
     """
+    check_reference(stacked.slices[0], told)
     labels = [label for label in TERMS if (mask == label).any()]
     if not labels:
         raise ValueError("a segmentation without a segment")
@@ -98,6 +100,21 @@ def write_seg(
             raise InputError(told, wrong, "pass --nodicom_seg") from None
         with replacing(path) as file:
             made.save_as(file)
+
+
+def check_reference(one: Slice, told: PathLike | None = None) -> None:
+    """Refuse a CT to which no DICOM-SEG can refer.
+
+    Args:
+        one: one of its slices.
+        told: what the message calls the CT.
+
+    Raises:
+        InputError: it has no frame of reference.
+    """
+    if not one.reference:
+        wrong = "no FrameOfReferenceUID, to which a DICOM-SEG refers"
+        raise InputError(told, wrong, "pass --nodicom_seg")
 
 
 def _sources(stacked: Stack, files: Files, told) -> list:
@@ -127,8 +144,11 @@ def _completed(head, stacked: Stack):
     if "PixelData" in head:
         del head.PixelData
     head.remove_private_tags()
-    if stacked.slices[0].frame is None:
-        head.SliceThickness = head.SpacingBetweenSlices = f"{stacked.step_mm:.10g}"
+    measures = head
+    if stacked.slices[0].frame is not None:
+        groups = head.SharedFunctionalGroupsSequence[0]
+        measures = groups.get("PixelMeasuresSequence", [head])[0]
+    measures.SliceThickness = measures.SpacingBetweenSlices = f"{stacked.step_mm:.10g}"
     for keyword in NEEDED:
         if keyword not in head:
             setattr(head, keyword, "")

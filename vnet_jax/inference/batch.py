@@ -29,7 +29,12 @@ from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 from vnet_jax.inference import inputs, summary
 from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
-from vnet_jax.inference.dicom_masks import wants_seg, write_case_seg, write_straight
+from vnet_jax.inference.dicom_masks import (
+    read_study,
+    wants_seg,
+    write_case_seg,
+    write_straight,
+)
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import peak_bytes
 from vnet_jax.reports.pictures import case_picture
@@ -259,7 +264,8 @@ def _one(job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell) -> s
         return "unchanged, skipped"
     clock = Clock()
     with clock("read"):
-        scan = job.dicom.read() if job.dicom else read_ct(job.source)
+        study = job.dicom
+        scan = read_study(study, job.with_seg) if study else read_ct(job.source)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
     result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}

@@ -8,9 +8,9 @@ import numpy as np
 
 from vnet_jax.ct import dicom_library
 from vnet_jax.ct.dicom import DicomCase
-from vnet_jax.ct.dicom_seg import write_seg
+from vnet_jax.ct.dicom_seg import check_reference, write_seg
 from vnet_jax.ct.geometry import Grid, Volume, is_sheared
-from vnet_jax.ct.nifti import write_mask
+from vnet_jax.ct.nifti import Scan, write_mask
 from vnet_jax.ct.resample import to_spacing
 from vnet_jax.errors import InputError
 from vnet_jax.inference.inputs import Input
@@ -33,6 +33,21 @@ def wants_seg(one: Input, wanted: bool | None) -> bool:
         return False
     dicom_library.load("highdicom", one.source)
     return True
+
+
+def read_study(case: DicomCase, with_seg: bool) -> Scan:
+    """The CT of a study; refused before any work where its DICOM-SEG cannot be.
+
+    Args:
+        case: the study.
+        with_seg: whether one will be written.
+
+    Raises:
+        InputError: as `DicomCase.read`; or nothing that a DICOM-SEG can refer to.
+    """
+    if with_seg:
+        check_reference(case.series().images[0], case.path)
+    return case.read()
 
 
 def write_straight(path: Path, mask: np.ndarray, grid: Grid) -> list[Path]:
