@@ -6,6 +6,7 @@ write.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import shutil
 import struct
@@ -107,7 +108,7 @@ def mutated(folder: Path, seed: int, count: int) -> Iterator[tuple[str, Path]]:
         base = list(bases)[int(rng.integers(len(bases)))] if kind in ANY else "plain"
         files = MUTATIONS[kind](dict(bases[base]), rng)
         yield f"{kind} ({base})", _write(target, files)
-        shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def _write(target: Path, files: Files) -> Path:
@@ -123,19 +124,32 @@ def _write(target: Path, files: Files) -> Path:
 
 
 def _bases() -> dict[str, Files]:
-    """A series as files, plain, deflated and run-length encoded, and as one file."""
+    """A series as files, plain and packed in several ways, and as one file."""
     hu = dicom_writer.body(SHAPE)
-    slices = [dicom_writer.slice_of(plane, i) for i, plane in enumerate(hu)]
-    plain = {f"{i:02d}.dcm": _bytes(data) for i, data in enumerate(slices)}
-    for data in slices:
-        data.compress("1.2.840.10008.1.2.5", generate_instance_uid=False)
+    plain = {f"{i:02d}.dcm": _bytes(data) for i, data in enumerate(_slices(hu))}
     one = dicom_writer.enhanced(hu, range(len(hu))[::-1])
-    return {
+    bases = {
         "plain": plain,
         "deflated": {name: _deflated(data) for name, data in plain.items()},
-        "run-length": {f"{i:02d}": _bytes(data) for i, data in enumerate(slices)},
+        "run-length": _packed(hu, "1.2.840.10008.1.2.5"),
         "enhanced": {"one": _bytes(one)},
     }
+    if importlib.util.find_spec("jpeg_ls"):
+        bases["JPEG-LS"] = _packed(hu, "1.2.840.10008.1.2.4.80")
+    return bases
+
+
+def _slices(hu: np.ndarray) -> list:
+    return [dicom_writer.slice_of(plane, i) for i, plane in enumerate(hu)]
+
+
+def _packed(hu: np.ndarray, syntax: str) -> Files:
+    files = {}
+    for index, data in enumerate(_slices(hu)):
+        data.PixelRepresentation = 0  # JPEG-LS has no signed values
+        data.compress(syntax, generate_instance_uid=False)
+        files[f"{index:02d}"] = _bytes(data)
+    return files
 
 
 def _bytes(data) -> bytes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from vnet_jax.ct import dicom_library, header
 from vnet_jax.ct.dicom_files import Files, holds_dicom, open_files
 from vnet_jax.ct.dicom_header import Damaged
@@ -116,7 +118,7 @@ class DicomCase:
         series = self.series()
         stacked = stack(series.images, self.path)
         shape = stacked.grid.shape
-        header.check_memory(shape, 2, self.path)
+        header.check_memory(shape, np.dtype(np.int16), self.path)
         header.checked_grid(shape, stacked.grid.affine, self.path, sheared=True)
         hu, mended = read_hu(stacked.slices, self.found.files, self.path)
         mended = [*self._doubts(series, stacked), *mended]

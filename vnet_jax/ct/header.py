@@ -61,7 +61,7 @@ def parse(head: bytes, path: str | PathLike | None = None) -> Header:
     raw = _raw(head, path)
     shape, warnings = _shape(raw, path)
     dtype = _dtype(raw, path)
-    check_memory(shape, dtype.itemsize, path)
+    check_memory(shape, dtype, path)
     affine, doubts = _affine(raw, shape, path)
     slope, intercept = _scaling(raw, path)
     return Header(
@@ -102,21 +102,6 @@ def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
         wrong = f"larger than 2 m: {_numbers(grid.extent_mm)} mm"
         raise InputError(path, wrong, "correct the spacing in the header")
     return grid
-
-
-def check_memory(shape, itemsize: int, path=None) -> None:
-    """Refuse a volume whose stored voxels, and the same as float32, do not fit.
-
-    Args:
-        shape: of the volume.
-        itemsize: bytes of a stored voxel.
-        path: for the message.
-    """
-    need = math.prod(shape) * (itemsize + 4)
-    have = available_memory()
-    if need > have:
-        wrong = f"{shape} voxels need {need / 1e9:.1f} GB, {have / 1e9:.1f} GB are free"
-        raise InputError(path, wrong, "check its dimensions, or use a larger machine")
 
 
 def size_warnings(grid: Grid) -> list[str]:
@@ -185,6 +170,15 @@ def _offset(raw, path) -> int:
     if not least <= offset <= 1 << 30 or offset % 1:
         raise InputError(path, f"the voxels begin at byte {offset:g}", CONVERT)
     return int(offset)
+
+
+def check_memory(shape, dtype, path) -> None:
+    """Refuse a volume whose stored voxels, and the same as float32 HU, do not fit."""
+    need = math.prod(shape) * (dtype.itemsize + 4)
+    have = available_memory()
+    if need > have:
+        wrong = f"{shape} voxels need {need / 1e9:.1f} GB, {have / 1e9:.1f} GB are free"
+        raise InputError(path, wrong, "check its dimensions, or use a larger machine")
 
 
 def _scaling(raw, path) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def read_ct(path: str | PathLike) -> Scan:
         InputError: for a file that is damaged or no CT in HU.
     """
     stored, head, sha256, warnings = _read(path)
-    return scan_of(_scaled(stored, head), head.grid, Path(path), sha256, warnings)
+    return _ct(_scaled(stored, head), head.grid, Path(path), sha256, warnings)
 
 
 def read_labels(path: str | PathLike, allowed: Sequence[int] | None = None) -> Scan:
@@ -124,7 +124,7 @@ def ct_from(image) -> Scan:
     grid = header.checked_grid(array.shape, affine)
     digest = hashlib.sha256(repr(array.shape).encode() + affine.tobytes())
     digest.update(np.ascontiguousarray(array))
-    return scan_of(_compact(array), grid, None, digest.hexdigest(), mended)
+    return _ct(_compact(array), grid, None, digest.hexdigest(), mended)
 
 
 def scan_of(
@@ -142,10 +142,7 @@ def scan_of(
     Raises:
         InputError: NaN, constant, only air, or no HU.
     """
-    array, doubts = checks.finite(array, path)
-    doubts = [*mended, *doubts, *checks.check_hu(array, path)]
-    doubts += header.size_warnings(grid)
-    return Scan(Volume(array, grid), path, sha256, tuple(doubts))
+    return _ct(array, grid, path, sha256, list(mended))
 
 
 def check_same_grid(image: Scan, label: Scan, tolerance: float = 1e-3) -> None:
@@ -258,6 +255,13 @@ def _compact(array: np.ndarray) -> np.ndarray:
 
 def _fits_int16(low, high) -> bool:
     return -(2**15) <= float(low) and float(high) < 2**15
+
+
+def _ct(array, grid: Grid, path, sha256: str, mended: list[str]) -> Scan:
+    array, doubts = checks.finite(array, path)
+    doubts = [*mended, *doubts, *checks.check_hu(array, path)]
+    doubts += header.size_warnings(grid)
+    return Scan(Volume(array, grid), path, sha256, tuple(doubts))
 
 
 def _write(path, volumes, grid: Grid, dtype: np.dtype, slope: float = 1) -> None:
