@@ -427,7 +427,6 @@ MUTATIONS = {
         splice,
         drop_tag,
         odd_value,
-        odd_value,
         wrong_length,
         huge_sides,
         other_syntax,
