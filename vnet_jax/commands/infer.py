@@ -8,9 +8,10 @@ The 5 best checkpoints of a run are averaged, and several runs (folds, losses, v
 where --phase2 is given several times; --tta adds mirror images. One network is in
 memory at a time. Beside each mask (uint8; 1 kidney, 2 tumour; on the CT's own grid)
 stand `.json` (docs/summary.md), `.png` and `.html` (docs/report.md), and for all of
-them `report.html`. Cases whose CT, models and options have not
-changed are skipped. A CT that cannot be segmented is told in one line; the others go
-on, and the exit status is 2.
+them `report.html`. Cases whose CT, models and options have not changed are skipped.
+--input may be DICOM (docs/dicom.md): then a DICOM-SEG, x_seg.dcm, stands there, too. A
+CT that cannot be segmented is told in one line; the others go on, and the exit status
+is 2.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from vnet_jax.commands import cleaning
+from vnet_jax.ct import dicom
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
@@ -31,7 +33,18 @@ from vnet_jax.inference.thresholds import UNTUNED, Trust
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("input", None, "a NIfTI file, a folder of them, or a data set")
+flags.DEFINE_string(
+    "input",
+    None,
+    "a NIfTI file, a folder of them, or a data set; or DICOM: a folder, a zip, a file",
+)
+flags.DEFINE_string(
+    "series", None, "SeriesInstanceUID of the CT, where DICOM has several"
+)
+flags.DEFINE_bool("list_series", False, "list the series of --input (DICOM) and stop")
+flags.DEFINE_bool(
+    "dicom_seg", None, "write a DICOM-SEG, too; by default where the CT is DICOM"
+)
 flags.DEFINE_list("cases", [], "the names of those to take; all by default")
 flags.DEFINE_string("output", None, "a folder, or the mask's name for a single file")
 flags.DEFINE_multi_string(
@@ -100,12 +113,23 @@ flags.DEFINE_string(
 def main(argv: list[str]) -> int:
     """Segments what --input names; see the module's docstring."""
     del argv
+    if FLAGS.list_series and FLAGS.input:
+        print(dicom.listing(dicom.find(FLAGS.input)))
+        return 0
     for name in ("input", "output"):
         if not getattr(FLAGS, name):
             raise InputError(None, f"--{name} is missing", f"pass --{name}=PATH")
     phase1, phase2, tuned = _phases()
     only = _only(phase1, phase2)
-    jobs = batch.plan(FLAGS.input, FLAGS.output, FLAGS.kidneys, FLAGS.cases, only)
+    jobs = batch.plan(
+        FLAGS.input,
+        FLAGS.output,
+        FLAGS.kidneys,
+        FLAGS.cases,
+        only,
+        FLAGS.series,
+        FLAGS.dicom_seg,
+    )
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()

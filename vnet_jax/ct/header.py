@@ -61,7 +61,7 @@ def parse(head: bytes, path: str | PathLike | None = None) -> Header:
     raw = _raw(head, path)
     shape, warnings = _shape(raw, path)
     dtype = _dtype(raw, path)
-    _check_memory(shape, dtype, path)
+    check_memory(shape, dtype, path)
     affine, doubts = _affine(raw, shape, path)
     slope, intercept = _scaling(raw, path)
     return Header(
@@ -74,8 +74,14 @@ def parse(head: bytes, path: str | PathLike | None = None) -> Header:
     )
 
 
-def checked_grid(shape, affine, path=None) -> Grid:
+def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
     """A grid fit for a CT.
+
+    Args:
+        shape: voxels along each axis.
+        affine: (4, 4), voxel index -> mm, RAS+.
+        path: for the messages.
+        sheared: whether its axes may lean, as the slices of a tilted gantry do.
 
     Raises:
         InputError: one slice, no finite invertible affine, sheared axes, more than 2 m.
@@ -89,7 +95,7 @@ def checked_grid(shape, affine, path=None) -> Grid:
         wrong = f"the affine's last row is {affine[3]}, not 0, 0, 0, 1"
         raise InputError(path, wrong, "give the affine from voxel index to mm")
     grid = Grid(tuple(shape), affine)
-    if is_sheared(grid):
+    if is_sheared(grid) and not sheared:
         wrong = "the affine is sheared: its axes are not at right angles"
         raise InputError(path, wrong, "resample the scan to a straight grid")
     if max(grid.extent_mm) > EXTENT_MM[1]:
@@ -166,8 +172,8 @@ def _offset(raw, path) -> int:
     return int(offset)
 
 
-def _check_memory(shape, dtype, path) -> None:
-    # The stored voxels, and the same as float32 HU.
+def check_memory(shape, dtype, path) -> None:
+    """Refuse a volume whose stored voxels, and the same as float32 HU, do not fit."""
     need = math.prod(shape) * (dtype.itemsize + 4)
     have = available_memory()
     if need > have:

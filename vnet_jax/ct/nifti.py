@@ -14,7 +14,7 @@ from isal import isal_zlib
 
 from vnet_jax.ct import checks, header, stream
 from vnet_jax.ct.files import is_nifti_name, replacing, stem
-from vnet_jax.ct.geometry import Grid, Volume
+from vnet_jax.ct.geometry import Grid, Volume, is_sheared
 from vnet_jax.errors import InputError
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "read_ct",
     "read_grid",
     "read_labels",
+    "scan_of",
     "stem",
     "write_image",
     "write_mask",
@@ -124,6 +125,24 @@ def ct_from(image) -> Scan:
     digest = hashlib.sha256(repr(array.shape).encode() + affine.tobytes())
     digest.update(np.ascontiguousarray(array))
     return _ct(_compact(array), grid, None, digest.hexdigest(), mended)
+
+
+def scan_of(
+    array: np.ndarray, grid: Grid, path: Path | None, sha256: str, mended: Sequence[str]
+) -> Scan:
+    """A CT from its voxels in HU, checked as every CT is.
+
+    Args:
+        array: (D, H, W) int16 or float32.
+        grid: its place.
+        path: for the messages and the summary.
+        sha256: of what it was read from.
+        mended: warnings so far.
+
+    Raises:
+        InputError: NaN, constant, only air, or no HU.
+    """
+    return _ct(array, grid, path, sha256, list(mended))
 
 
 def check_same_grid(image: Scan, label: Scan, tolerance: float = 1e-3) -> None:
@@ -267,7 +286,8 @@ def _blocks(volumes, grid: Grid, dtype: np.dtype, slope: float) -> Iterator[byte
     head = nib.Nifti1Header()
     head.set_data_dtype(dtype)
     head.set_data_shape((*grid.shape, len(volumes)) if len(volumes) > 1 else grid.shape)
-    head.set_qform(grid.affine, SCANNER)  # also sets pixdim
+    # A qform cannot lean: readers that prefer it would put the voxels elsewhere.
+    head.set_qform(grid.affine, 0 if is_sheared(grid) else SCANNER)  # also sets pixdim
     head.set_sform(grid.affine, SCANNER)
     head.set_xyzt_units("mm")
     head["pixdim"][1:4] = grid.spacing_mm

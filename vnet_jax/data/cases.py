@@ -102,7 +102,8 @@ def find_inputs(path: str | Path) -> list[tuple[str, Path]]:
         raise InputError(path, "no such file or folder", "check --input")
     files = _input_files(path)
     if not files:
-        raise InputError(path, "holds no NIfTI file (.nii.gz or .nii)", "check --input")
+        wrong = "holds no NIfTI file (.nii.gz or .nii) and no DICOM"
+        raise InputError(path, wrong, "check --input")
     strip = all(_output_stem(file).endswith(CHANNEL) for file in files)
     found = [
         (_output_stem(file).removesuffix(CHANNEL if strip else ""), file)
@@ -110,6 +111,15 @@ def find_inputs(path: str | Path) -> list[tuple[str, Path]]:
     ]
     _refuse_twins(path, found)
     return sorted(found)
+
+
+def holds_nifti(folder: str | Path) -> bool:
+    """Whether `find_inputs` finds a CT in a folder.
+
+    Raises:
+        InputError: a data set that is broken.
+    """
+    return bool(_input_files(Path(folder)))
 
 
 def is_nnunet(root: Path) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 from tqdm import tqdm
 
+from vnet_jax.ct.dicom import DicomCase
 from vnet_jax.ct.nifti import (
     Scan,
     is_nifti_name,
@@ -23,12 +24,17 @@ from vnet_jax.ct.nifti import (
     write_mask,
     write_scaled,
 )
-from vnet_jax.data.cases import find_inputs
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import html_pages, summary
+from vnet_jax.inference import html_pages, inputs, summary
 from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
+from vnet_jax.inference.dicom_masks import (
+    read_study,
+    wants_seg,
+    write_case_seg,
+    write_straight,
+)
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import peak_bytes
 from vnet_jax.reports.pictures import case_picture
@@ -37,8 +43,10 @@ from vnet_jax.runs.sharding import device_in_use
 
 #: What ends a case but not the batch: bad input, a full disk, too little memory.
 FAILURES = (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError)
+#: A tilted CT's mask on straight axes, for programs that know no others.
+STRAIGHT = "straight"
 #: What may be written beside a mask: other masks and maps of numbers.
-EXTRAS = ("phase1", "stage1", "raw", "probability", "disagreement")
+EXTRAS = ("phase1", "stage1", "raw", "probability", "disagreement", STRAIGHT)
 
 
 @dataclass(frozen=True)
@@ -47,15 +55,24 @@ class Job:
 
     Attributes:
         name: what the case is called.
-        source: the CT.
+        source: the CT; of DICOM the folder or zip, as it may be told.
         mask: the mask's path; summary and picture stand beside it.
         kidneys: another program's kidney mask, or None.
+        dicom: the study, where the CT is DICOM.
+        with_seg: a DICOM-SEG is written, too.
     """
 
     name: str
     source: Path
     mask: Path
     kidneys: Path | None = None
+    dicom: DicomCase | None = None
+    with_seg: bool = False
+
+    @property
+    def seg(self) -> Path:
+        """The DICOM-SEG's path."""
+        return self.beside("_seg.dcm")
 
     def beside(self, ending: str) -> Path:
         """A path beside the mask: `x.nii.gz` and ".json" give `x.json`."""
@@ -68,6 +85,7 @@ class Job:
     def outputs(self) -> list[Path]:
         """Everything that may be written for this case."""
         ends = [self.beside(end) for end in (".json", ".png", ".html")]
+        ends.append(self.seg)
         return [self.mask, *ends, *map(self.extra, EXTRAS)]
 
 
@@ -77,16 +95,21 @@ def plan(
     kidneys=None,
     names: Sequence[str] = (),
     only: Set[str] | None = None,
+    series: str | None = None,
+    with_seg: bool | None = None,
 ) -> list[Job]:
     """Finds the CTs and names what comes of each.
 
     Args:
-        source: a NIfTI file, a folder of them, or a data set.
-        target: a folder, made when missing; or, for a single file, the mask itself.
-        kidneys: for a single file its kidney mask; else a folder of masks named like
+        source: a NIfTI file, a folder of them, or a data set; or DICOM: a folder, a zip
+            or a file.
+        target: a folder, made when missing; or, for a single CT, the mask itself.
+        kidneys: for a single CT its kidney mask; else a folder of masks named like
             the outputs; None for phase 1.
         names: of the cases to take, each of which is there; all by default.
         only: names of those that are wanted, there or not; None wants all.
+        series: SeriesInstanceUID of the one series of DICOM to take.
+        with_seg: whether to write a DICOM-SEG; None: where the CT is DICOM.
 
     Returns:
         The jobs, sorted by name.
@@ -96,38 +119,46 @@ def plan(
             an output that would replace an input or another output.
     """
     source, target = Path(source), Path(target)
-    inputs = _chosen(find_inputs(source), source, names, only)
-    single = source.is_file()
+    found = _chosen(inputs.find(source, series), source, names, only)
+    single = source.is_file() or (len(found) == 1 and found[0].dicom is not None)
     if target.exists() and not target.is_dir() and not is_nifti_name(target):
         raise InputError(target, "neither a folder nor a NIfTI", "check --output")
     if is_nifti_name(target) and not target.is_dir():
         if not single:
             raise InputError(
-                target, f"one mask for {len(inputs)} CTs", "name a folder as --output"
+                target, f"one mask for {len(found)} CTs", "name a folder as --output"
             )
         masks = [target]
     else:
-        masks = [target / f"{name}.nii.gz" for name, _ in inputs]
+        masks = [target / f"{one.name}.nii.gz" for one in found]
     jobs = [
-        Job(name, file, mask, _kidneys_of(kidneys, name, single))
-        for (name, file), mask in zip(inputs, masks, strict=True)
+        Job(
+            one.name,
+            one.source,
+            mask,
+            _kidneys_of(kidneys, one.name, single),
+            one.dicom,
+            wants_seg(one, with_seg),
+        )
+        for one, mask in zip(found, masks, strict=True)
     ]
     refuse_overwriting(jobs)
     return jobs
 
 
 def _chosen(
-    inputs: list, source: Path, names: Sequence[str], only: Set[str] | None
+    found: list, source: Path, names: Sequence[str], only: Set[str] | None
 ) -> list:
-    if unknown := sorted(set(names) - {name for name, _ in inputs}):
+    there = {one.name for one in found}
+    if unknown := sorted(set(names) - there):
         raise InputError(
             source, f"has no case {', '.join(unknown[:5])}", "check --cases"
         )
-    wanted = set(names) or {name for name, _ in inputs}
+    wanted = set(names) or there
     wanted = wanted if only is None else wanted & only
     if not wanted:
         raise InputError(source, "none of its cases is wanted", "check --input")
-    return [one for one in inputs if one[0] in wanted]
+    return [one for one in found if one.name in wanted]
 
 
 def _kidneys_of(kidneys, name: str, single: bool) -> Path | None:
@@ -154,6 +185,12 @@ def refuse_overwriting(jobs: Sequence[Job]) -> None:
             if path.resolve() in read:
                 raise InputError(
                     path, "the output would replace an input", "give another --output"
+                )
+            if job.dicom and job.dicom.holds(path):
+                raise InputError(
+                    path,
+                    "the output would lie among the DICOM",
+                    "give another --output",
                 )
             if path in written:
                 raise InputError(
@@ -230,18 +267,25 @@ def _one(
         **segmenter.options,
         **{f"save_{what}": wanted for what, wanted in asdict(keep).items()},
         "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
+        "dicom_seg": job.with_seg,
     }
     if not overwrite and _is_done(job, segmenter.models, options):
-        again = report and html_pages.write_missing(job, partial(read_ct, job.source))
+        again = report and html_pages.write_missing(job, partial(_read, job))
         return "unchanged, its page written" if again else "unchanged, skipped"
     clock = Clock()
     with clock("read"):
-        scan = read_ct(job.source)
+        scan = _read(job)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
     result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}
     write(job, scan, result, facts, clock, report)
     return summary.in_one_line(facts)
+
+
+def _read(job: Job) -> Scan:
+    if job.dicom:
+        return read_study(job.dicom, job.with_seg)
+    return read_ct(job.source)
 
 
 def write(
@@ -270,6 +314,9 @@ def write(
         for name, kept in result.maps.items():
             write_scaled(job.extra(name), kept.volumes, grid, kept.slope)
         write_mask(job.mask, result.mask, grid)
+        also = write_straight(job.extra(STRAIGHT), result.mask, grid)
+        study = job.dicom if job.with_seg else None
+        also += write_case_seg(job.seg, result.mask, study)
     with clock("picture"):
         case_picture(
             job.beside(".png"),
@@ -279,7 +326,7 @@ def write(
             notice=facts["notice"],
         )
     extras = [*result.stages, *result.maps]
-    files = [job.mask, job.beside(".png"), *map(job.extra, extras)]
+    files = [job.mask, job.beside(".png"), *map(job.extra, extras), *also]
     began = {"read": clock.seconds.pop("read"), **facts["timings_s"]}
     facts = {
         **facts,
@@ -310,7 +357,7 @@ def _is_done(job: Job, models: Mapping, options: Mapping) -> bool:
             facts["schema"] == summary.SCHEMA
             and facts["options"] == options
             and _weights(facts["models"], options) == _weights(models, options)
-            and facts["input"]["sha256"] == _sha256(job.source)
+            and facts["input"]["sha256"] == _input_sha256(job)
             and job.mask.name in facts["outputs"]
             and all(
                 _sha256(job.mask.with_name(name)) == sha256
@@ -325,6 +372,10 @@ def _weights(models: Mapping, options: Mapping) -> list[str]:
     """SHA-256 of the models that count: not of phase 1 where masks were given."""
     used = [] if options["kidneys_sha256"] else models["phase1"]
     return [model["sha256"] for model in [*used, *models["phase2"]]]
+
+
+def _input_sha256(job: Job) -> str:
+    return job.dicom.series().digest if job.dicom else _sha256(job.source)
 
 
 def _sha256(path: Path) -> str:

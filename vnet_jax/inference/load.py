@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vnet_jax.ct.nifti import ct_from, read_labels
+from vnet_jax.ct.nifti import read_labels
+from vnet_jax.inference.inputs import scan_from
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.inference.thresholds import UNTUNED, Trust, read_thresholds, trust_from
 from vnet_jax.runs.bundle import open_bundle
@@ -21,7 +22,8 @@ class Loaded:
         """Segments one CT.
 
         Args:
-            ct: a path, a nibabel image, or (array of HU, 4 x 4 affine in mm, RAS+).
+            ct: a path of a NIfTI or of a study of DICOM (folder or zip), a nibabel
+                image, or (array of HU, 4 x 4 affine in mm, RAS+).
             kidneys: path of a kidney mask (anything > 0), in place of phase 1.
 
         Returns:
@@ -31,7 +33,7 @@ class Loaded:
         Raises:
             InputError: what cannot be segmented, with the reason.
         """
-        scan = ct_from(ct)
+        scan = scan_from(ct)
         mask = None if kidneys is None else read_labels(kidneys)
         result = self.segmenter.segment(scan, mask)
         return result.mask, result.summary
