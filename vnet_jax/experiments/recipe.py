@@ -18,12 +18,12 @@ from pathlib import Path
 
 import ml_collections
 
+from vnet_jax import programs
 from vnet_jax.data.folds import Folds
 from vnet_jax.errors import InputError
 from vnet_jax.experiments import folds as crossval
 from vnet_jax.experiments.folds import Experiment, Phase, case_folder, training
-from vnet_jax.experiments.job import ROOT
-from vnet_jax.experiments.jobs import Job, program
+from vnet_jax.experiments.jobs import Job
 
 GATHERED = "out-of-fold scores"
 TUNED = "thresholds"
@@ -117,7 +117,7 @@ def experiment_of(
 
 
 def _phase(file: str, changes: Mapping[str, object]) -> Phase:
-    path = Path(file) if Path(file).is_file() else ROOT / file
+    path = Path(programs.config_file(file))
     if not path.is_file():
         raise InputError(file, "no such config", "name a file of configs/")
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -206,7 +206,7 @@ def _gathering(recipe: Recipe, after: Sequence[str]) -> Job:
     }
     return Job(
         name=GATHERED,
-        argv=program(
+        argv=programs.command(
             "crossval",
             *("--config", one.file),
             *(f"--config.{name}={value}" for name, value in fields.items()),
@@ -228,7 +228,7 @@ def _tuning(recipe: Recipe, after: Sequence[str]) -> Job:
     splits = [recipe.run(fold, "phase2") / "splits.json" for fold in every]
     return Job(
         name=TUNED,
-        argv=program(
+        argv=programs.command(
             "tune",
             *("--predictions", recipe.experiment.masks),
             *("--data", recipe.experiment.data.root),
@@ -270,7 +270,7 @@ def _registration(recipe: Recipe, fold: int) -> Job:
     folder = _warped(recipe, fold)
     return Job(
         name=f"fold {fold}, registration",
-        argv=program(
+        argv=programs.command(
             "register",
             *("--scores", recipe.out / "scores" / "scores.json"),
             *("--splits", recipe.out / "folds.json"),
@@ -310,7 +310,7 @@ def _prediction(recipe: Recipe, one: Predicted) -> Job:
     endings = (".nii.gz", ".json")
     return Job(
         name=f"test {one.name}",
-        argv=program(
+        argv=programs.command(
             "infer",
             *("--input", case_folder(recipe.experiment.data.root)),
             *("--cases", ",".join(names)),
@@ -332,7 +332,7 @@ def _cleaning(recipe: Recipe, name: str) -> Job:
     folder = recipe.out / "test" / f"clean_{name}"
     return Job(
         name=f"clean {name}",
-        argv=program(
+        argv=programs.command(
             "postprocess",
             *("--predictions", recipe.out / "test" / "plain"),
             *("--data", recipe.experiment.data.root),
@@ -352,7 +352,7 @@ def _scoring(recipe: Recipe, name: str, made_by: str = "test") -> Job:
     )
     return Job(
         name=f"scores {name}",
-        argv=program(
+        argv=programs.command(
             "evaluate",
             *("--predictions", recipe.out / "test" / name),
             *("--labels", recipe.experiment.data.root),
