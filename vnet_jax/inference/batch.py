@@ -31,6 +31,7 @@ from vnet_jax.inference import summary
 from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import peak_bytes
+from vnet_jax.reports.label_files import write_label_files
 from vnet_jax.reports.pictures import case_picture
 from vnet_jax.runs.folder import versions
 from vnet_jax.runs.sharding import device_in_use
@@ -232,6 +233,7 @@ def _one(job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell) -> s
     result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}
     write(job, scan, result, facts, clock)
+    write_label_files(job.mask.parent, segmenter.phase2.classes)
     return summary.in_one_line(facts)
 
 
