@@ -27,7 +27,7 @@ from vnet_jax.data.cases import find_inputs
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import summary
+from vnet_jax.inference import needs, summary
 from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import peak_bytes
@@ -193,10 +193,11 @@ def run(
     stream = sys.stderr if stream is None else stream
     failed: list[tuple[Job, str]] = []
     with Progress("infer", len(jobs), unit="case", stream=stream) as bar:
+        networks = needs.of_networks(segmenter)
         for job in jobs:
             try:
                 tell = partial(_under_way, bar, job.name, time.monotonic())
-                line = _one(job, segmenter, keep, overwrite, tell)
+                line = _one(job, segmenter, keep, overwrite, tell, networks, bar)
             except FAILURES as error:
                 if not (reason := _reason(job, error)):
                     raise
@@ -215,21 +216,33 @@ def _under_way(bar: Progress, name: str, began: float, step, done, total) -> Non
     bar.note(f"{name}: {step}, window {done}/{total}, {taken} so far")
 
 
-def _one(job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell) -> str:
-    """Segments and writes one case; returns what to tell about it."""
-    if job.kidneys and not job.kidneys.is_file():
-        raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
-    options = {
+def is_done(job: Job, segmenter: Segmenter, keep: Keep = NOTHING) -> bool:
+    """Whether the same CT, models and options gave what lies there now."""
+    return _is_done(job, segmenter.models, _options(job, segmenter, keep))
+
+
+def _options(job: Job, segmenter: Segmenter, keep: Keep) -> dict:
+    return {
         **segmenter.options,
         **{f"save_{what}": wanted for what, wanted in asdict(keep).items()},
         "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
     }
+
+
+def _one(job: Job, segmenter, keep, overwrite, tell: Tell, networks, bar) -> str:
+    """Segments and writes one case; returns what to tell about it."""
+    if job.kidneys and not job.kidneys.is_file():
+        raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
+    options = _options(job, segmenter, keep)
     if not overwrite and _is_done(job, segmenter.models, options):
         return "unchanged, skipped"
     clock = Clock()
     with clock("read"):
         scan = read_ct(job.source)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
+    needed = needs.of_case(segmenter, networks, scan.volume.grid)
+    if line := needs.too_little(needed):
+        bar.say(f"{job.name}: {line}")
     result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}
     write(job, scan, result, facts, clock)
@@ -278,7 +291,6 @@ def write(job: Job, scan: Scan, result: Result, facts: dict, clock: Clock) -> No
 
 
 def _is_done(job: Job, models: Mapping, options: Mapping) -> bool:
-    """Whether the same CT, models and options gave what lies there now."""
     try:
         facts = json.loads(job.beside(".json").read_text(encoding="utf-8"))
         return (
@@ -315,5 +327,5 @@ def _reason(job: Job, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{job.mask}: {text}; check the disk and its permissions"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
-        return f"{job.source}: out of memory ({text}); use a machine with more"
+        return f"{job.source}: out of memory ({text}); {needs.LESS}"
     return ""
