@@ -49,6 +49,14 @@ def peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024  # Linux tells kB
 
 
+def held_bytes() -> int:
+    """What this process holds now; 0 where nothing tells."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return 0
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def available_memory() -> int:
     """Bytes that this process may still take: the machine's or the container's."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
@@ -57,8 +65,47 @@ def available_memory() -> int:
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
         if "MemAvailable" in fields:
             limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        limit = Path("/sys/fs/cgroup") / name
-        if limit.exists() and limit.read_text().strip().isdigit():
-            limits.append(int(limit.read_text()))
-    return min(limits)
+    return max(0, min([*limits, *_left_in_groups()]))
+
+
+def _left_in_groups(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> list[int]:
+    """What the control groups of this process leave it: of Docker, Slurm, systemd.
+
+    A group's limit holds for all groups below it. What it uses counts without the
+    files that the kernel would drop.
+
+    Args:
+        root: where the groups are.
+        own: which of them are this process's, a line each: number, kind, path.
+    """
+    lines = own.read_text().splitlines() if own.exists() else []
+    paths = [line.split(":", 2)[1:] for line in lines if line.count(":") >= 2]
+    left = []
+    for kind, path in paths:
+        base = root / "memory" if "memory" in kind.split(",") else root
+        if kind and base == root:
+            continue  # a group of processors, say
+        group = base / path.lstrip("/")
+        # In a container the path may be that outside of it; its own group is the root.
+        for folder in {base, group, *group.parents}:
+            if folder == base or base in folder.parents:
+                left += _left_in(folder)
+    return left
+
+
+def _left_in(group: Path) -> list[int]:
+    for limit, used, cached in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        limit, used, stat = group / limit, group / used, group / "memory.stat"
+        try:
+            if not (most := limit.read_text().strip()).isdigit():
+                continue  # "max"
+            spare = dict(line.split() for line in stat.read_text().splitlines())
+            return [int(most) - int(used.read_text()) + int(spare.get(cached, 0))]
+        except (OSError, ValueError):
+            continue
+    return []

@@ -35,7 +35,7 @@ for given in json.loads(sys.argv[2]):
     flags.FLAGS.unparse_flags()
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = commands._guarded(command.main, flags.FLAGS([sys.argv[1], *given]))
+        status = commands._status(command.main, flags.FLAGS([sys.argv[1], *given]))
     told.append((status, out.getvalue(), err.getvalue()))
 print(json.dumps(told))
 """

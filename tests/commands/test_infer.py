@@ -53,7 +53,8 @@ def test_a_batch_with_a_broken_file(place):
     assert lines[-1].startswith("vnet_jax: cts/broken.nii.gz: ")
     assert "1 of 2 cases are in masks" in done.stdout
     names = sorted(path.name for path in (place / "masks").iterdir())
-    assert names == ["a b.json", "a b.nii.gz", "a b.png"]
+    labels = ["labels_itksnap.txt", "labels_slicer.ctbl"]
+    assert names == ["a b.json", "a b.nii.gz", "a b.png", *labels]
     mask = nib.load(place / "masks" / "a b.nii.gz")
     assert mask.shape == GRID.shape
     np.testing.assert_allclose(mask.affine, GRID.affine, atol=1e-5)
@@ -102,6 +103,7 @@ def test_an_ensemble_with_everything_in_one_command(place):
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (place / "all").iterdir()}
     ends = (".json", ".nii.gz", ".png", "_raw.nii.gz", "_probability.nii.gz")
+    names -= {"labels_itksnap.txt", "labels_slicer.ctbl"}
     assert names == {f"a b{end}" for end in (*ends, "_disagreement.nii.gz")}
     facts = json.loads((place / "all" / "a b.json").read_text())
     assert facts["options"]["postprocess"] == {

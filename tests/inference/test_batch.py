@@ -13,6 +13,7 @@ from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.case import Keep
 from vnet_jax.inference.segment import Segmenter
+from vnet_jax.reports.label_files import ITK_SNAP, SLICER
 
 
 @pytest.fixture
@@ -32,7 +33,8 @@ def data(tmp_path, ct):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """Of the files beside those of the labels."""
+    return sorted({path.name for path in folder.iterdir()} - {SLICER, ITK_SNAP})
 
 
 def run(jobs, segmenter, **options):

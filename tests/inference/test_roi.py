@@ -86,3 +86,44 @@ def test_the_box_holds_the_foreground_and_stays_inside():
         assert (low <= start).all()
         assert (low + shape >= start + length).all()
         assert (shape == np.minimum(np.maximum(window, length), limit)).all()
+
+
+def test_faces_that_the_foreground_reaches_although_the_ct_goes_on():
+    ct = Grid(
+        (30, 40, 50),
+        np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]]),
+    )
+    box, region = ct.crop((5, 0, 10), (20, 40, 30)), ct.crop((10, 10, 20), (8, 9, 9))
+    mask = np.zeros(ct.shape, np.uint8)
+    mask[10:20, 10:20, 15:25] = 1
+    assert roi.faces_reached(mask, ct, box, region) == []
+    for part, face in [
+        ((5, 12, 20), "upper"),  # the first index is the head's
+        ((24, 12, 20), "lower"),
+        ((12, 12, 10), "right"),
+        ((12, 12, 39), "left"),
+    ]:
+        reaching = mask.copy()
+        reaching[part] = 2
+        assert roi.faces_reached(reaching, ct, box, region) == [face]
+    front = mask.copy()
+    front[12, 0, 20] = 1  # the picture's own face, not the box's
+    assert roi.faces_reached(front, ct, box, region) == []
+    both = mask.copy()
+    both[[5, 24], 12, 20] = 1
+    assert roi.faces_reached(both, ct, box, region) == ["upper", "lower"]
+    # Phase 1 saw the kidney end at the box's face: that is how a tiled box lies.
+    assert roi.faces_reached(both, ct, box, box) == []
+    assert roi.faces_reached(0 * mask, ct, box, region) == []
+
+
+def test_faces_of_a_finer_mask_and_of_an_oblique_ct():
+    """Centres of 1 mm slices lie up to 1 mm inside the face of a box of 3 mm."""
+    fine = Grid((90, 40, 50), np.diag([-1.0, 1, 1, 1])[:, [2, 1, 0, 3]])
+    box = fine.downsample((3, 1, 1)).crop((5, 0, 10), (20, 40, 30))
+    mask = np.zeros(fine.shape, np.uint8)
+    mask[40:75, 10:20, 15:25] = 1  # slice 74 is the last whose centre is in the box
+    region = box.crop((4, 4, 4), (2, 2, 2))
+    assert len(roi.faces_reached(mask, fine, box, region)) == 1
+    mask[71:] = 0
+    assert roi.faces_reached(mask, fine, box, region) == []

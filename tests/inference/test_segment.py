@@ -175,6 +175,28 @@ def test_a_foreground_larger_than_the_window_is_tiled_and_said(runs, ct, truth):
     assert codes(got) == ["roi_tiled"]
 
 
+def test_a_kidney_that_the_box_cuts_is_incomplete(runs, ct, truth, tmp_path):
+    """The given kidneys end at slice 8, the box at 16, the left kidney at 17 of 24."""
+    start = np.zeros_like(truth)
+    start[6:8] = truth[6:8]
+    write_mask(tmp_path / "top.nii.gz", start, ct.grid)
+    alone = Segmenter(None, [runs[1]])
+    got = alone.segment(scan_of(ct), read_labels(tmp_path / "top.nii.gz"))
+    assert not got.mask[16:].any() and truth[16:].any()
+    assert codes(got) == ["box_cut"]
+    (warning,) = got.summary["warnings"]
+    assert "(lower face)" in warning["text"]
+    assert got.summary["status"] == "incomplete"
+    assert got.summary["review"]["reasons"] == ["box_cut"]
+
+
+def test_a_phantom_of_water_is_no_abdomen(segmenter, ct):
+    ct.array[ct.array > -500] = 0
+    got = segmenter.segment(scan_of(ct))
+    assert codes(got) == ["input", "not_abdomen"]  # its HU are few, too
+    assert got.summary["review"]["reasons"] == ["no_kidney", "not_abdomen"]
+
+
 def test_phase_1_leaves_out_components_that_do_not_count(segmenter, ct, truth):
     ct.array[20:22, 4:6, 4:6] = 150  # 8 voxels: below 5 % of a kidney
     got = segmenter.segment(scan_of(ct), keep=Keep(stages=True))

@@ -148,5 +148,5 @@ def test_needs_tell_what_is_known_before_compiling(on_path, own_config):
 
 
 def test_the_dtype_of_inference_reaches_the_network(on_path, own_config):
-    module = from_config(own_config(), "bfloat16")._module
+    module = from_config(own_config(), "bfloat16").module
     assert isinstance(module, own.Own) and module.net.dtype == "bfloat16"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from absl import flags
 
+from vnet_jax import programs
 from vnet_jax.data.cases import find_cases
 from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
@@ -29,7 +29,6 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("spacing", "3,1.75,1.75", "voxel spacing z,y,x in mm")
 
-ROOT = Path(__file__).resolve().parents[2]
 TRAINING, HELD_OUT = 16, 4  # the demo configs cut the 16 into 12 and 4
 NOTICE = "trained on synthetic CTs"
 
@@ -76,7 +75,7 @@ def _phantoms(out: Path, labels: str, spacing: str) -> None:
 
 def _train(out: Path, phase: int) -> None:
     flags_ = [
-        *("--config", ROOT / "configs" / f"demo_phase{phase}.py"),
+        *("--config", f"demo_phase{phase}"),
         *("--workdir", out / "runs" / f"phase{phase}"),
         f"--config.data.root={out / 'data' / 'train'}",
         f"--config.data.cache={out / 'cache'}",
@@ -107,15 +106,16 @@ def _evaluate(out: Path) -> None:
 
 
 def _run(program: str, *arguments) -> None:
-    command = [sys.executable, str(ROOT / "bin" / f"{program}.py")]
-    command += [str(a) for a in arguments]
+    command = list(programs.command(program, *arguments))
     print(f"$ {_shown(command)}", flush=True)
     subprocess.run(command, check=True)
 
 
 def _shown(command: list[str]) -> str:
-    names = [Path(command[1]).name, *command[2:]]
-    return shlex.join(["python", f"bin/{names[0]}", *names[1:]])
+    """The command as a user would type it."""
+    if command[1:4] == ["-P", "-m", "vnet_jax"]:
+        return shlex.join(["vnet-jax", *command[4:]])
+    return shlex.join(["python", f"bin/{Path(command[1]).name}", *command[2:]])
 
 
 def _report(out: Path, timings_s: dict[str, float]) -> None:

@@ -16,11 +16,11 @@ import sys
 
 from absl import flags
 
-from vnet_jax.commands import BAD_INPUT
+from vnet_jax.commands import BAD_INPUT, dry_run, output, output_flags
 from vnet_jax.errors import InputError
 from vnet_jax.reports import evaluation, score_tables, tables
 from vnet_jax.scores.challenges import CHALLENGES
-from vnet_jax.scores.folder import Report, compare, score_folder
+from vnet_jax.scores.folder import Report, compare, find_pairs, score_folder
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("predictions", None, "folder of masks, as bin/infer.py writes it")
@@ -53,12 +53,16 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer("bootstrap_seed", 0, "seed of bootstrap and permutations")
 flags.DEFINE_integer("workers", 0, "processes; each holds one case; 0: one a core", 0)
+flags.adopt_module_key_flags(output_flags)
+flags.adopt_module_key_flags(dry_run)
 flags.mark_flags_as_required(["predictions", "labels", "out"])
 
 
 def main(argv: list[str]) -> int:
     """Scores, writes, prints the means; see the module's docstring."""
     del argv
+    if FLAGS.dry_run:
+        return _tell_plan()
     report = _score(FLAGS.predictions)
     if FLAGS.compare:
         other = _score(FLAGS.compare)
@@ -72,9 +76,33 @@ def main(argv: list[str]) -> int:
             end="",
         )
     _complain(report)
+    output.tell(
+        out=FLAGS.out,
+        challenge=report.challenge,
+        scored=[case["id"] for case in report.cases],
+        missing=report.missing,
+        failed=report.failed,
+        extra=report.extra,
+        summary=report.summary,
+        comparison=report.comparison,
+    )
     print(f"{len(report.cases)} cases scored: {FLAGS.out}/tables.md, scores.json")
     incomplete = report.missing and not FLAGS.allow_missing
     return BAD_INPUT if report.failed or incomplete else 0
+
+
+def _tell_plan() -> int:
+    """What --dry_run tells."""
+    names = FLAGS.cases or None
+    for folder in filter(None, (FLAGS.predictions, FLAGS.compare)):
+        pairs = find_pairs(folder, FLAGS.labels, names)
+        missing = [name for name, (mask, _) in pairs.items() if mask is None]
+        told = f"{folder}: {len(pairs) - len(missing)} of {len(pairs)} cases to score"
+        print(told + (f", no prediction for {', '.join(missing)}" if missing else ""))
+        if folder == FLAGS.predictions:
+            found = [name for name in pairs if name not in missing]
+            output.tell(dry_run=True, out=FLAGS.out, to_score=found, missing=missing)
+    return 0
 
 
 def _score(predictions: str) -> Report:

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from vnet_jax.commands import cleaning
+from vnet_jax.commands import cleaning, dry_run, output, output_flags
 from vnet_jax.ct import dicom
 from vnet_jax.errors import InputError
-from vnet_jax.inference import batch
+from vnet_jax.inference import batch, outlook
 from vnet_jax.inference.case import Keep
 from vnet_jax.inference.ensemble import validated_by
 from vnet_jax.inference.load import open_phases
@@ -92,6 +92,8 @@ flags.DEFINE_list(
     "take 8 times as long; implies --tta, which without it means x,y,z",
 )
 flags.adopt_module_key_flags(cleaning)
+flags.adopt_module_key_flags(output_flags)
+flags.adopt_module_key_flags(dry_run)
 flags.DEFINE_bool(
     "validation_only",
     False,
@@ -132,7 +134,6 @@ def main(argv: list[str]) -> int:
     )
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
-    sharding.keep_compiled()
     trust = cleaning.asked(tuned)
     segmenter = Segmenter(
         phase1,
@@ -144,21 +145,35 @@ def main(argv: list[str]) -> int:
         FLAGS.newest,
         FLAGS.whole_ct,
     )
+    keep = Keep(
+        FLAGS.save_stages,
+        FLAGS.save_raw,
+        FLAGS.save_probability,
+        FLAGS.save_disagreement,
+    )
+    if FLAGS.dry_run:
+        return _tell_plan(jobs, segmenter, keep)
+    sharding.keep_compiled()
     failed = batch.run(
         jobs,
         segmenter,
-        keep=Keep(
-            FLAGS.save_stages,
-            FLAGS.save_raw,
-            FLAGS.save_probability,
-            FLAGS.save_disagreement,
-        ),
+        keep=keep,
         overwrite=FLAGS.overwrite,
         strict=FLAGS.strict,
         report=FLAGS.report,
     )
+    reasons = {job.name: reason for job, reason in failed}
+    output.tell(cases=[outlook.of_done(job, reasons.get(job.name)) for job in jobs])
     _report(len(jobs), failed)
     return 2 if failed else 0
+
+
+def _tell_plan(jobs, segmenter: Segmenter, keep: Keep) -> int:
+    """What --dry_run tells."""
+    found = outlook.of_jobs(jobs, segmenter, keep, FLAGS.overwrite)
+    output.tell(dry_run=True, **found)
+    print("\n".join(outlook.lines(found)))
+    return 0
 
 
 def _only(phase1: Sequence | None, phase2: Sequence) -> set[str] | None:

@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from vnet_jax.commands import BAD_INPUT, cleaning
+from vnet_jax.commands import BAD_INPUT, cleaning, output, output_flags
 from vnet_jax.inference.recleaned import clean_folder
 
 FLAGS = flags.FLAGS
@@ -22,6 +22,7 @@ flags.DEFINE_string("predictions", None, "folder of <case>_raw.nii.gz")
 flags.DEFINE_string("data", None, "their CTs: a folder of NIfTI files, or a data set")
 flags.DEFINE_string("out", None, "folder for the masks")
 flags.adopt_module_key_flags(cleaning)
+flags.adopt_module_key_flags(output_flags)
 flags.mark_flags_as_required(["predictions", "data", "out"])
 
 
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
     del argv
     rules = cleaning.asked().rules
     count, failed = clean_folder(FLAGS.predictions, FLAGS.data, FLAGS.out, rules)
+    output.tell(out=FLAGS.out, written=count, failed=list(failed))
     for reason in failed:
         print(f"vnet_jax: {reason}", file=sys.stderr)
     print(f"{count} masks are in {FLAGS.out}")

@@ -16,7 +16,8 @@ from pathlib import Path
 import ml_collections
 from absl import flags
 
-from vnet_jax.data.cache import GridSpec, build_caches, root_folder
+from vnet_jax.commands import dry_run, output, output_flags
+from vnet_jax.data.cache import GridSpec, build_caches, not_cached, root_folder
 from vnet_jax.data.cases import find_cases
 from vnet_jax.data.dataset_report import PAPER_ROI, gather
 from vnet_jax.errors import InputError
@@ -32,6 +33,8 @@ flags.DEFINE_multi_string(
 flags.DEFINE_string("spacing", "", "z,y,x in mm, in place of --config")
 flags.DEFINE_string("downsample", "1,1,1", "z,y,x blocks to merge, with --spacing")
 flags.DEFINE_string("labels", "0:0,1:1,2:2", "value:class pairs, with --spacing")
+flags.adopt_module_key_flags(output_flags)
+flags.adopt_module_key_flags(dry_run)
 
 #: Phase 2's grid and phase 1's (configs/phase2.py, configs/phase1.py).
 PAPER_GRIDS = (
@@ -46,14 +49,41 @@ def main(argv: list[str]) -> int:
     specs, roi_vox = _grids()
     cases = find_cases(FLAGS.data, option="--data")
     folder = root_folder(FLAGS.cache, FLAGS.data)
+    if FLAGS.dry_run:
+        return _tell_plan(cases, folder, specs)
     columns, refused = build_caches(cases, folder, specs, FLAGS.workers)
     finest = min(range(len(specs)), key=lambda i: _voxel_mm3(specs[i]))
     figures = gather(cases, columns[finest], refused, roi_vox)
     report = dataset.write(folder / "report", figures, Path(FLAGS.data).resolve().name)
+    output.tell(
+        cache=str(folder),
+        report=str(report),
+        cached=[cached.id for cached in columns[finest]],
+        refused=[str(error) for error in refused],
+    )
     for error in refused:
         print(f"refused: {error}", file=sys.stderr)
     print(f"{len(columns[finest])} of {len(cases)} cases in {folder}, report: {report}")
     return 2 if refused else 0
+
+
+def _tell_plan(cases, folder: Path, specs) -> int:
+    """What --dry_run tells."""
+    missing = [case.id for case in not_cached(cases, folder, specs)]
+    labelled = sum(case.label is not None for case in cases)
+    print(f"{len(cases)} cases in {FLAGS.data}, {labelled} of them with a label")
+    for spec in specs:
+        print(f"grid {spec.name}")
+    print(f"{len(missing)} cases to read and to build in {folder}")
+    output.tell(
+        dry_run=True,
+        cache=str(folder),
+        grids=[spec.name for spec in specs],
+        cases=len(cases),
+        labelled=labelled,
+        to_build=missing,
+    )
+    return 0
 
 
 def _grids() -> tuple[list[GridSpec], tuple[int, ...]]:

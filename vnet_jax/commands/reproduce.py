@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from vnet_jax.commands import BAD_INPUT
+from vnet_jax.commands import BAD_INPUT, dry_run
 from vnet_jax.data.cases import find_cases
 from vnet_jax.experiments import comparisons, devices, folds, forecast, jobs, recipe
 from vnet_jax.experiments.painting import painted_ids, painting
@@ -39,7 +39,7 @@ flags.DEFINE_integer(
     "run jobs side by side, each on so many GPUs (processor cores where there is no "
     "GPU); 0: one after another, each on all there are",
 )
-flags.DEFINE_bool("dry_run", False, "tell the steps, their time and disk, and stop")
+flags.adopt_module_key_flags(dry_run)
 flags.DEFINE_bool("tables", False, "run nothing; write the tables of what is there")
 flags.mark_flags_as_required(["config", "data", "out"])
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
+
+from vnet_jax.commands import dry_run, output, output_flags
 
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file(
@@ -30,6 +33,8 @@ flags.DEFINE_integer("processes", 0, "with --coordinator: how many processes the
 flags.DEFINE_integer(
     "process", -1, "with --coordinator: the number of this one, from 0"
 )
+flags.adopt_module_key_flags(output_flags)
+flags.adopt_module_key_flags(dry_run)
 flags.mark_flag_as_required("config")
 
 
@@ -38,6 +43,7 @@ def main(argv: list[str]) -> int:
     del argv
     from vnet_jax.data.loader import LoaderError
     from vnet_jax.runs import hosts
+    from vnet_jax.training import outlook
     from vnet_jax.training.fit import fit
     from vnet_jax.training.report import Diverged
 
@@ -45,8 +51,17 @@ def main(argv: list[str]) -> int:
         hosts.join(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
     config = CONFIG.value
     workdir = FLAGS.workdir or f"runs/{config.name}"
+    if FLAGS.dry_run:
+        found = outlook.of_run(config, Path(workdir))
+        output.tell(dry_run=True, **found)
+        print("\n".join(outlook.lines(found)))
+        return 0
     try:
-        return fit(config, workdir, strict_resume=FLAGS.strict_resume)
+        status = fit(config, workdir, strict_resume=FLAGS.strict_resume)
     except (Diverged, LoaderError) as error:
         print(f"vnet_jax: {error}", file=sys.stderr)
+        output.tell(error={"line": str(error)})
         return 1
+    if FLAGS.json:
+        output.tell(**outlook.of_end(Path(workdir)))
+    return status

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from vnet_jax.commands import BAD_INPUT
+from vnet_jax.commands import BAD_INPUT, output, output_flags
 from vnet_jax.data.files import whole_file, write_json
 from vnet_jax.errors import InputError
 from vnet_jax.experiments.tuning import tune
@@ -40,6 +40,7 @@ flags.DEFINE_float(
     "poor_dice", 0.7, "mean Dice below which a case should be flagged for review"
 )
 flags.DEFINE_integer("workers", 1, "processes", lower_bound=1)
+flags.adopt_module_key_flags(output_flags)
 flags.mark_flags_as_required(["predictions", "data"])
 
 
@@ -63,6 +64,7 @@ def main(argv: list[str]) -> int:
     report = tuning.as_markdown(facts)
     with whole_file(out.with_suffix(".md")) as file:
         file.write(report.encode())
+    output.tell(out=str(out), **facts, failed=list(failures))
     print(report, end="")
     for reason in failures:
         print(f"vnet_jax: {reason}", file=sys.stderr)

@@ -23,7 +23,14 @@ from vnet_jax.data.processes import results
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 
-__all__ = ["CachedCase", "GridSpec", "build_cache", "build_caches", "root_folder"]
+__all__ = [
+    "CachedCase",
+    "GridSpec",
+    "build_cache",
+    "build_caches",
+    "not_cached",
+    "root_folder",
+]
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,13 @@ def build_caches(
     kept = [opened[case.id] for case in cases if case.id in opened]
     columns = [[row[i] for row in kept] for i in range(len(specs))]
     return columns, [refused[case.id] for case in cases if case.id in refused]
+
+
+def not_cached(
+    cases: Sequence[Case], folder: str | Path, specs: Sequence[GridSpec]
+) -> list[Case]:
+    """The cases that `build_caches` would read and build."""
+    return _look(cases, Path(folder), specs)[0]
 
 
 def _check_names(cases: Sequence[Case], specs: Sequence[GridSpec]) -> None:

@@ -8,6 +8,14 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+_silent = False
+
+
+def silence() -> None:
+    """From here on no progress is shown in this process."""
+    global _silent
+    _silent = True
+
 
 class Progress:
     """Shows how far a job is: a tqdm bar, or a line every few seconds.
@@ -38,6 +46,7 @@ class Progress:
         self._stream = sys.stderr if stream is None else stream
         self._label, self._total, self._unit = label, total, unit
         self._start = self._done = start
+        shown = shown and not _silent
         self._shown, self._every_s = shown, every_s
         self._began = self._told = time.monotonic()
         self._bar = None
@@ -86,7 +95,7 @@ class Progress:
         """Writes a line without tearing the bar."""
         if self._bar is not None:
             self._bar.write(line, file=self._stream)
-        else:
+        elif not _silent:
             print(line, file=self._stream, flush=True)
 
     def close(self) -> None:

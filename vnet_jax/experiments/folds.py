@@ -14,12 +14,13 @@ from pathlib import Path
 
 import ml_collections
 
+from vnet_jax import programs
 from vnet_jax.data.cache import GridSpec, build_caches, root_folder
 from vnet_jax.data.cases import Case, find_cases, is_nnunet
 from vnet_jax.data.extra import find_extra, refuse_leaks, refuse_warped
 from vnet_jax.data.folds import Folds, draw_folds, read_folds, write_folds
 from vnet_jax.errors import InputError
-from vnet_jax.experiments.jobs import Job, program
+from vnet_jax.experiments.jobs import Job
 
 #: In a path of `data.extra`: the number of the fold.
 FOLD = "{fold}"
@@ -273,7 +274,7 @@ def training(
         after = (f"fold {fold}, phase 1",) if phase == 2 else ()
     return Job(
         name=name,
-        argv=program(
+        argv=programs.command(
             "train",
             *("--config", asked.file),
             *(f"--config.{field}={value}" for field, value in fields.items()),
@@ -292,7 +293,7 @@ def _prediction(experiment: Experiment, folds: Folds, fold: int) -> Job:
     endings = (".nii.gz", ".json")
     return Job(
         name=f"fold {fold}, masks",
-        argv=program(
+        argv=programs.command(
             "infer",
             *("--input", case_folder(experiment.data.root)),
             *("--cases", ",".join(names)),

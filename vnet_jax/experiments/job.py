@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -96,9 +93,3 @@ class Outcome:
     failed: list[Failure] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     signal: int | None = None
-
-
-def program(name: str, *arguments) -> tuple[str, ...]:
-    """The command of a program in bin/, such as train with its arguments."""
-    path = ROOT / "bin" / f"{name}.py"
-    return (sys.executable, str(path), *map(str, arguments))

@@ -20,10 +20,10 @@ from typing import BinaryIO
 from vnet_jax.data.files import write_json
 from vnet_jax.errors import InputError
 from vnet_jax.experiments.board import COMMAND, Board, reason
-from vnet_jax.experiments.job import Failure, Job, Outcome, Slot, program
+from vnet_jax.experiments.job import Failure, Job, Outcome, Slot
 from vnet_jax.training.interrupt import Interruption
 
-__all__ = ["Failure", "Job", "Outcome", "Slot", "program", "run"]
+__all__ = ["Failure", "Job", "Outcome", "Slot", "run"]
 
 POLL_S = 0.2
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vnet_jax import programs
 from vnet_jax.data.phantom_files import painted_recipes
-from vnet_jax.experiments.jobs import Job, program
+from vnet_jax.experiments.jobs import Job
 
 
 def painting(config, labels: str, data: str, out: Path) -> Job:
@@ -21,7 +22,7 @@ def painting(config, labels: str, data: str, out: Path) -> Job:
     last = painted_ids(config, labels)[-1]
     return Job(
         name="synthetic CTs",
-        argv=program(
+        argv=programs.command(
             "phantom",
             *("--labels", labels),
             *("--n", config.paint.cases),

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import ml_collections
 
+from vnet_jax import programs
 from vnet_jax.data.folds import Folds
 from vnet_jax.errors import InputError
 from vnet_jax.experiments.folds import Experiment, Phase
-from vnet_jax.experiments.job import ROOT
 
 #: The ablations' training without a change, where they are shorter than the folds'.
 REFERENCE = "reference"
@@ -155,7 +155,7 @@ def experiment_of(
 
 
 def _phase(file: str, changes: Mapping[str, object]) -> Phase:
-    path = Path(file) if Path(file).is_file() else ROOT / file
+    path = Path(programs.config_file(file))
     if not path.is_file():
         raise InputError(file, "no such config", "name a file of configs/")
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vnet_jax import programs
 from vnet_jax.experiments import folds as crossval
 from vnet_jax.experiments.folds import case_folder, training
-from vnet_jax.experiments.jobs import Job, program
+from vnet_jax.experiments.jobs import Job
 from vnet_jax.experiments.recipe import CLEANINGS, Predicted, Recipe, predictions
 
 GATHERED = "out-of-fold scores"
@@ -43,7 +44,7 @@ def _gathering(recipe: Recipe, after: Sequence[str]) -> Job:
     }
     return Job(
         name=GATHERED,
-        argv=program(
+        argv=programs.command(
             "crossval",
             *("--config", one.file),
             *(f"--config.{name}={value}" for name, value in fields.items()),
@@ -65,7 +66,7 @@ def _tuning(recipe: Recipe, after: Sequence[str]) -> Job:
     splits = [recipe.run(fold, "phase2") / "splits.json" for fold in every]
     return Job(
         name=TUNED,
-        argv=program(
+        argv=programs.command(
             "tune",
             *("--predictions", recipe.experiment.masks),
             *("--data", recipe.experiment.data.root),
@@ -110,7 +111,7 @@ def _registration(recipe: Recipe, fold: int) -> Job:
     folder = _warped(recipe, fold)
     return Job(
         name=f"fold {fold}, registration",
-        argv=program(
+        argv=programs.command(
             "register",
             *("--scores", recipe.out / "scores" / "scores.json"),
             *("--splits", recipe.out / "folds.json"),
@@ -149,7 +150,7 @@ def _prediction(recipe: Recipe, one: Predicted) -> Job:
     endings = (".nii.gz", ".json")
     return Job(
         name=f"test {one.name}",
-        argv=program(
+        argv=programs.command(
             "infer",
             *("--input", case_folder(recipe.experiment.data.root)),
             *("--cases", ",".join(names)),
@@ -172,7 +173,7 @@ def _cleaning(recipe: Recipe, name: str) -> Job:
     folder = recipe.out / "test" / f"clean_{name}"
     return Job(
         name=f"clean {name}",
-        argv=program(
+        argv=programs.command(
             "postprocess",
             *("--predictions", recipe.out / "test" / "plain"),
             *("--data", recipe.experiment.data.root),
@@ -192,7 +193,7 @@ def _scoring(recipe: Recipe, name: str, made_by: str = "test") -> Job:
     )
     return Job(
         name=f"scores {name}",
-        argv=program(
+        argv=programs.command(
             "evaluate",
             *("--predictions", recipe.out / "test" / name),
             *("--labels", recipe.experiment.data.root),

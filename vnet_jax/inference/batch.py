@@ -27,7 +27,7 @@ from vnet_jax.ct.nifti import (
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import html_pages, inputs, summary
+from vnet_jax.inference import html_pages, inputs, needs, summary
 from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
 from vnet_jax.inference.dicom_masks import (
     read_study,
@@ -37,6 +37,7 @@ from vnet_jax.inference.dicom_masks import (
 )
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import peak_bytes
+from vnet_jax.reports.label_files import write_label_files
 from vnet_jax.reports.pictures import case_picture
 from vnet_jax.runs.folder import versions
 from vnet_jax.runs.sharding import device_in_use
@@ -233,10 +234,13 @@ def run(
         html_pages.refuse_same_name(jobs)
     failed: list[tuple[Job, str]] = []
     with Progress("infer", len(jobs), unit="case", stream=stream) as bar:
+        networks = needs.of_networks(segmenter)
         for job in jobs:
             try:
                 tell = partial(_under_way, bar, job.name, time.monotonic())
-                line = _one(job, segmenter, keep, overwrite, tell, report)
+                line = _one(
+                    job, segmenter, keep, overwrite, tell, networks, bar, report
+                )
             except FAILURES as error:
                 if not (reason := _reason(job, error)):
                     raise
@@ -257,18 +261,27 @@ def _under_way(bar: Progress, name: str, began: float, step, done, total) -> Non
     bar.note(f"{name}: {step}, window {done}/{total}, {taken} so far")
 
 
-def _one(
-    job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell, report: bool
-) -> str:
-    """Segments and writes one case; returns what to tell about it."""
-    if job.kidneys and not job.kidneys.is_file():
-        raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
-    options = {
+def is_done(job: Job, segmenter: Segmenter, keep: Keep = NOTHING) -> bool:
+    """Whether the same CT, models and options gave what lies there now."""
+    return _is_done(job, segmenter.models, _options(job, segmenter, keep))
+
+
+def _options(job: Job, segmenter: Segmenter, keep: Keep) -> dict:
+    return {
         **segmenter.options,
         **{f"save_{what}": wanted for what, wanted in asdict(keep).items()},
         "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
         "dicom_seg": job.with_seg,
     }
+
+
+def _one(
+    job: Job, segmenter, keep, overwrite, tell: Tell, networks, bar, report: bool
+) -> str:
+    """Segments and writes one case; returns what to tell about it."""
+    if job.kidneys and not job.kidneys.is_file():
+        raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
+    options = _options(job, segmenter, keep)
     if not overwrite and _is_done(job, segmenter.models, options):
         again = report and html_pages.write_missing(job, partial(_read, job))
         return "unchanged, its page written" if again else "unchanged, skipped"
@@ -276,9 +289,13 @@ def _one(
     with clock("read"):
         scan = _read(job)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
+    needed = needs.of_case(segmenter, networks, scan.volume.grid)
+    if line := needs.too_little(needed):
+        bar.say(f"{job.name}: {line}")
     result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}
     write(job, scan, result, facts, clock, report)
+    write_label_files(job.mask.parent, segmenter.phase2.classes)
     return summary.in_one_line(facts)
 
 
@@ -350,7 +367,6 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def _is_done(job: Job, models: Mapping, options: Mapping) -> bool:
-    """Whether the same CT, models and options gave what lies there now."""
     try:
         facts = json.loads(job.beside(".json").read_text(encoding="utf-8"))
         return (
@@ -391,5 +407,5 @@ def _reason(job: Job, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{job.mask}: {text}; check the disk and its permissions"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
-        return f"{job.source}: out of memory ({text}); use a machine with more"
+        return f"{job.source}: out of memory ({text}); {needs.LESS}"
     return ""

@@ -32,7 +32,7 @@ STRUCTURES = {
     "tumour": "tumour",
 }
 #: Warnings that are a reason to look at a case.
-REASONS = ("incomplete", "no_contrast")
+REASONS = ("incomplete", "box_cut", "no_contrast", "not_abdomen")
 
 
 def confidence(probabilities: np.ndarray) -> dict[str, float]:

@@ -27,6 +27,7 @@ class Predictor:
         spacing_mm: voxel spacing of the resampled CT, before `downsample`.
         downsample: block of voxels averaged into one of the network's.
         window: (D, H, W) voxels that the network sees at once.
+        module: the network.
         compiled: the program, once it was needed.
     """
 
@@ -49,12 +50,12 @@ class Predictor:
         self.pad_value = float(pad_value)
 
         self.compiled: jax.stages.Compiled | None = None
-        self._module = module
+        self.module = module
 
     @property
     def stages(self) -> int:
         """How many predictions the network gives; the last is the result."""
-        return self._module.stages
+        return self.module.stages
 
     def program(self, variables: Mapping, window: np.ndarray) -> tuple[jax.Array, ...]:
         """Class probabilities of one window; the first call compiles.
@@ -65,16 +66,20 @@ class Predictor:
 
         Returns:
             For each stage (D, H, W, C) float32.
+
+        Raises:
+            MemoryError: the compiled program takes more than is free.
         """
 
         def softmax(variables, window):
-            logits = self._module.apply(variables, window, train=False)
+            logits = self.module.apply(variables, window, train=False)
             return tuple(nn.softmax(stage, axis=-1)[0] for stage in logits)
 
         if self.compiled is None:
             jitted = jax.jit(softmax, compiler_options=compiler_options())
             self.compiled = jitted.lower(variables, window).compile()
             memory.give_back()  # what compiling took, before the first window comes
+            _check_planned(self.compiled)
         return self.compiled(variables, window)
 
     def box(
@@ -141,6 +146,19 @@ class Predictor:
         scaled = scale(part, self.clip_hu)
         # The pad value is one of the scaled intensities, so padding comes last.
         return crop_padded(scaled, beyond, self.window, self.pad_value)[None, ..., None]
+
+
+def _check_planned(compiled: jax.stages.Compiled) -> None:
+    """Refuses a program that would not fit, before it runs."""
+    planned, free = compiled.memory_analysis(), memory.free_bytes()
+    if planned is None or free is None:
+        return
+    needed = planned.temp_size_in_bytes + planned.output_size_in_bytes
+    if needed > free:
+        raise MemoryError(
+            f"the network takes {needed / 1e9:.1f} GB beside its variables, "
+            f"{free / 1e9:.1f} GB are free"
+        )
 
 
 def from_config(config, dtype: str | None = None) -> Predictor:

@@ -14,7 +14,18 @@ import numpy as np
 from vnet_jax.ct.boxes import roi_box
 from vnet_jax.ct.geometry import Grid, bounding_box
 
-__all__ = ["centre_mm", "foreground_region", "lay_over", "roi_box"]
+__all__ = ["centre_mm", "faces_reached", "foreground_region", "lay_over", "roi_box"]
+
+#: Where an index grows to -> the words for that end of the patient.
+ENDS = {
+    "S": "upper",
+    "I": "lower",
+    "A": "front",
+    "P": "back",
+    "L": "left",
+    "R": "right",
+}
+OPPOSITE = dict(zip("SIAPLR", "ISPARL", strict=True))
 
 #: A face closer than this to a voxel's border is on it: a box laid over its own grid
 #: must come back as itself, not one voxel larger for 1e-12 of rounding.
@@ -61,3 +72,46 @@ def lay_over(
     if np.any(low >= high):
         return None
     return tuple(low.tolist()), tuple((high - low).tolist())
+
+
+def faces_reached(mask: np.ndarray, grid: Grid, box: Grid, region: Grid) -> list[str]:
+    """Faces of phase 2's box that the foreground reaches although the CT goes on.
+
+    A voxel is at a face when its centre is within one of the box's voxels, or of the
+    mask's where those are larger, of it; nothing was predicted beyond. A face that is
+    one of the region's, too, does not count: there phase 1 has seen the kidney end.
+
+    Args:
+        mask: (D, H, W) labels on the CT's grid.
+        grid: the CT's.
+        box: what phase 2 saw.
+        region: the foreground's box by phase 1, on any grid.
+
+    Returns:
+        Of "upper", "lower", "front", "back", "left" and "right", in the order of the
+        box's axes.
+    """
+    found = bounding_box(mask)
+    if found is None:
+        return []
+    start, shape = found
+    inside = mask[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
+    at = box.to_index(grid.to_mm(np.argwhere(inside) + start))  # (n, 3)
+    ends = box.to_index(grid.to_mm(_outer_corners(grid)))  # (8, 3)
+    # The longest step between two of the mask's voxels, in the box's: 3 mm are 1.
+    steps = np.linalg.inv(box.affine[:3, :3]) @ grid.affine[:3, :3]
+    near = np.maximum(1, abs(steps).max(axis=1))
+    first, size = np.array(lay_over(region, box))
+    high = np.array(box.shape) - 0.5
+    low_ends = (at.min(axis=0) < near - 0.5) & (ends.min(axis=0) < -1) & (first > 0)
+    high_ends = (at.max(axis=0) > high - near) & (ends.max(axis=0) > high + 0.5)
+    high_ends &= first + size < box.shape
+    reached = []
+    for axis, code in enumerate(box.axis_codes):
+        reached += [ENDS[OPPOSITE[code]]] if low_ends[axis] else []
+        reached += [ENDS[code]] if high_ends[axis] else []
+    return reached
+
+
+def _outer_corners(grid: Grid) -> np.ndarray:
+    return np.array(list(itertools.product(*((-0.5, n - 0.5) for n in grid.shape))))

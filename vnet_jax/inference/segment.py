@@ -14,6 +14,7 @@ from vnet_jax.ct.resample import (
 )
 from vnet_jax.errors import InputError
 from vnet_jax.inference import summary
+from vnet_jax.inference.anatomy import not_an_abdomen
 from vnet_jax.inference.averaging import Passes
 from vnet_jax.inference.case import NOTHING, Case, Keep, Result, Tell
 from vnet_jax.inference.confidence import assess, confidence
@@ -21,6 +22,7 @@ from vnet_jax.inference.ensemble import Ensemble
 from vnet_jax.inference.kidneys import foreground, given_region
 from vnet_jax.inference.measure import measure
 from vnet_jax.inference.postprocess import clean
+from vnet_jax.inference.roi import faces_reached
 from vnet_jax.inference.rules import CYST, KIDNEY
 from vnet_jax.inference.thresholds import UNTUNED, Trust
 from vnet_jax.models.conv import quick_dtype
@@ -145,6 +147,7 @@ class Segmenter:
             mask, ledger = clean(raw, ct.array, ct.grid, self.rules, self._cyst)
         with case.clock("measure"):
             measured = measure(mask, ct)
+            self._doubt(case, mask, box, region)
         facts = summary.summarise(scan, mask, measured, box, ledger, case.warnings)
         facts |= assess(facts, case.score, self.calibration, self._trust.why_not)
         facts |= {
@@ -154,6 +157,19 @@ class Segmenter:
             "timings_s": case.clock.seconds,
         }
         return Result(mask, case.stages, case.maps, facts, raw)
+
+    def _doubt(self, case: Case, mask: np.ndarray, box, region) -> None:
+        """Warns of a kidney that phase 2's box cuts, and of what is no abdomen."""
+        ct = case.scan.volume
+        if box is not None and not self.whole:
+            if faces := faces_reached(mask, ct.grid, box, region):
+                case.warn(
+                    "box_cut",
+                    f"the box of phase 2 cuts the kidney ({', '.join(faces)} face): "
+                    "volumes and diameters are too small",
+                )
+        if why := not_an_abdomen(ct):
+            case.warn("not_abdomen", f"no CT of an abdomen: {why}")
 
     def _calibrated_models(self) -> bool:
         """Whether all models of phase 2 were among those of the calibration."""

@@ -42,16 +42,23 @@ def summarise(
     """
     found = bool(mask.any())
     cut = found and touches_border(mask)
+    boxed = any(warning["code"] == "box_cut" for warning in warnings)
     read = [{"code": "input", "text": text} for text in scan.warnings]
     return {
         "schema": SCHEMA,
-        "status": "no_kidney" if not found else "incomplete" if cut else "ok",
+        "status": _status(found, cut or boxed),
         "warnings": [*read, *warnings, *_doubts(cut, measured["kidney_median_hu"])],
         "input": _input(scan),
         **measured,
         "box": box and {"affine": box.affine.tolist(), "shape": list(box.shape)},
         "ledger": list(ledger),
     }
+
+
+def _status(found: bool, cut: bool) -> str:
+    if not found:
+        return "no_kidney"
+    return "incomplete" if cut else "ok"
 
 
 def _input(scan: Scan) -> dict:

@@ -91,27 +91,13 @@ def score_folder(
     Raises:
         InputError: no labels, not one prediction for any of them, or a worker died.
     """
-    predictions, truths = Path(predictions), find_labels(labels)
-    if not predictions.is_dir():
-        raise InputError(predictions, "no such folder", "check --predictions")
-    report = Report(challenge, extra=_extra(predictions, set(truths)))
-    if names is not None:
-        if unknown := sorted(set(names) - set(truths)):
-            raise InputError(labels, f"has no label of {', '.join(unknown[:5])}")
-        truths = {name: truths[name] for name in sorted(set(names))}
-    example = next(iter(truths), "case_00000")
-    masks = {name: nifti_named(predictions, name) for name in truths}
-    report.missing = [name for name, mask in masks.items() if mask is None]
-    present = [name for name, mask in masks.items() if mask is not None]
-    if not present:
-        raise InputError(
-            predictions,
-            f"holds no prediction for any of the {len(truths)} labels in {labels}",
-            f"a prediction is called {example}.nii.gz, like its case",
-        )
+    pairs, predictions = find_pairs(predictions, labels, names), Path(predictions)
+    report = Report(challenge, extra=_extra(predictions, set(find_labels(labels))))
+    report.missing = [name for name, (mask, _) in pairs.items() if mask is None]
+    present = [name for name, (mask, _) in pairs.items() if mask is not None]
     classes = CHALLENGES[challenge].labels if classes is None else classes
     jobs = [
-        (predictions, name, truths[name], dict(classes), challenge, surfaces)
+        (predictions, name, pairs[name][1], dict(classes), challenge, surfaces)
         for name in present
     ]
     with Progress("evaluate", len(jobs), unit="case", shown=shown) as progress:
@@ -122,6 +108,42 @@ def score_folder(
         cases.sort(key=lambda case: case["id"])
     report.summary = summarise(report.cases, seed)
     return report
+
+
+def find_pairs(
+    predictions: str | Path, labels: str | Path, names: Collection[str] | None = None
+) -> dict[str, tuple[Path | None, Path]]:
+    """The prediction and the label of each case; reads neither.
+
+    Args:
+        predictions: folder of `<id>.nii.gz`.
+        labels: a KiTS tree, an nnU-Net raw folder, or a folder of `<id>.nii.gz`.
+        names: of the cases that count; every one with a label by default.
+
+    Returns:
+        id -> (prediction, None where it is missing; label).
+
+    Raises:
+        InputError: no labels, a name without one, or not one prediction.
+    """
+    predictions, truths = Path(predictions), find_labels(labels)
+    if not predictions.is_dir():
+        raise InputError(predictions, "no such folder", "check --predictions")
+    if names is not None:
+        if unknown := sorted(set(names) - set(truths)):
+            raise InputError(labels, f"has no label of {', '.join(unknown[:5])}")
+        truths = {name: truths[name] for name in sorted(set(names))}
+    pairs = {
+        name: (nifti_named(predictions, name), path) for name, path in truths.items()
+    }
+    if all(mask is None for mask, _ in pairs.values()):
+        raise InputError(
+            predictions,
+            f"holds no prediction for any of the {len(truths)} labels in {labels}",
+            f"a prediction is called {next(iter(truths), 'case_00000')}.nii.gz, like "
+            "its case",
+        )
+    return pairs
 
 
 def _scored(jobs: list[tuple], workers: int) -> Iterator[dict]:

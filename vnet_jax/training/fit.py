@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -318,7 +319,7 @@ def _tell_end(job: Job, stop) -> None:
         step, score = job.folder.checkpoints.best()[0]
         _say(f"{path}: best mean Dice {score:.4f} at step {step}, see curves.png")
     for error in job.cases.refused:
-        _say(f"left out: {error}")
+        print(f"left out: {error}", file=sys.stderr)
 
 
 def _say(line: str) -> None:
