@@ -32,6 +32,7 @@ __all__ = [
 
 SLAB_BYTES = 1 << 24  # written at a time
 SCANNER = 1  # sform and qform code: scanner coordinates
+SAME = 5e-6  # that an affine may differ in the file, mm
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,6 +146,9 @@ def check_same_grid(image: Scan, label: Scan, tolerance: float = 1e-3) -> None:
 
 def write_mask(path: str | PathLike, mask: np.ndarray, grid: Grid) -> None:
     """Write labels as uint8 NIfTI on `grid`; gzipped if the name ends in .gz.
+
+    NIfTI-1; NIfTI-2 where float32 would move a voxel by more than 5e-6 mm, or where a
+    dimension does not fit in 16 bits.
 
     Args:
         path: ends in .nii or .nii.gz; its folder exists.
@@ -262,16 +266,23 @@ def _write(path, volumes, grid: Grid, dtype: np.dtype, slope: float = 1) -> None
             file.writelines(blocks)
 
 
+def _kind(grid: Grid) -> type[nib.Nifti1Header]:
+    """NIfTI-1, or NIfTI-2 for what NIfTI-1 cannot say: its affine is float32."""
+    rounded = grid.affine.astype(np.float32).astype(np.float64)
+    exact = np.abs(rounded - grid.affine).max() <= SAME
+    return nib.Nifti1Header if exact and max(grid.shape) < 2**15 else nib.Nifti2Header
+
+
 def _blocks(volumes, grid: Grid, dtype: np.dtype, slope: float) -> Iterator[bytes]:
     """The file's bytes: header, then the voxels, the first axis fastest."""
-    head = nib.Nifti1Header()
+    head = _kind(grid)()
     head.set_data_dtype(dtype)
     head.set_data_shape((*grid.shape, len(volumes)) if len(volumes) > 1 else grid.shape)
     head.set_qform(grid.affine, SCANNER)  # also sets pixdim
     head.set_sform(grid.affine, SCANNER)
     head.set_xyzt_units("mm")
     head["pixdim"][1:4] = grid.spacing_mm
-    head["vox_offset"] = 352
+    head["vox_offset"] = head.single_vox_offset
     head["scl_slope"], head["scl_inter"] = slope, 0
     yield head.binaryblock + bytes(4)  # no extensions
     row = max(1, grid.shape[0] * grid.shape[1] * dtype.itemsize)
