@@ -25,7 +25,7 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-from tests.fuzz import models, nifti, trial  # noqa: E402
+from tests.fuzz import models, nifti, trial
 
 #: Every so many files go through real V-Nets, and every so many masks are drawn.
 VNET_EVERY, PICTURE_EVERY = 16, 8

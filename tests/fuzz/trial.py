@@ -20,6 +20,7 @@ import numpy as np
 
 from vnet_jax import memory
 from vnet_jax.ct import header
+from vnet_jax.errors import InputError
 from vnet_jax.inference import batch
 from vnet_jax.inference.segment import Segmenter
 
@@ -27,6 +28,7 @@ MASK, REFUSED, FAULT = "mask", "refused", "FAULT"
 SECONDS = 60  # that a file may take
 MEMORY = 1 << 30  # bytes that it may take beside what the process holds
 KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+FINEST_MM = 1.0  # voxels from which a mask's HU are looked at
 LEAST = 50  # voxels from which a mask's HU are looked at
 #: What the batch tells of faults that are not the file's.
 NOT_THE_FILES = ("out of memory (", "check the disk")
@@ -83,19 +85,25 @@ def attempt(
 
 
 def _segmented(segmenter, path: Path, out: Path, looks_right) -> tuple[str, str]:
-    job = batch.Job("case", path, out / "case.nii.gz")
-    failed = batch.run([job], segmenter, stream=io.StringIO())
-    left = {file.name for file in out.iterdir()}
-    if failed:
-        line = failed[0][1]
-        wrong = _bad_line(line, path)
-        if left:
-            wrong = f"left {sorted(left)}"
-        return (FAULT, f"{wrong}: {line}") if wrong else (REFUSED, line)
-    if left != {"case.nii.gz", "case.json", "case.png"}:
-        return FAULT, f"wrote {sorted(left)}"
-    wrong = looks_right(path, job.mask)
-    return (FAULT, wrong) if wrong else (MASK, "")
+    """As `bin/infer.py --input PATH --output OUT` does it."""
+    try:
+        jobs = batch.plan(path, out)
+        failed = batch.run(jobs, segmenter, stream=io.StringIO())
+    except InputError as error:
+        jobs, failed = [], [(None, str(error))]
+    for _, line in failed:
+        if wrong := _bad_line(line, path):
+            return FAULT, f"{wrong}: {line}"
+    refused = [job for job, _ in failed]
+    whole = [job for job in jobs if job not in refused]
+    wanted = {file for job in whole for file in job.outputs()}
+    left = set(out.iterdir())
+    if left - wanted or any(job.mask not in left for job in whole):
+        return FAULT, f"wrote {sorted(file.name for file in left)}"
+    for job in whole:
+        if wrong := looks_right(path, job.mask):
+            return FAULT, wrong
+    return (REFUSED, failed[0][1]) if failed else (MASK, "")
 
 
 def _bad_line(line: str, path: Path) -> str:
@@ -113,11 +121,13 @@ def same_place(path: Path, mask_file: Path) -> str:
     """What is wrong with a mask beside its NIfTI, as nibabel reads both; or "".
 
     The mask has the input's shape and affine, and lies on what the known network takes
-    for kidney or tumour: at 30 HU or more in the middle.
+    for kidney or tumour: at 30 HU or more in the middle. Voxels far below the network's
+    own see nothing of it.
     """
-    if wrong := same_geometry(path, mask_file):
+    wrong, mask = same_geometry(path, mask_file), nib.load(mask_file)
+    if wrong or min(mask.header.get_zooms()) < FINEST_MM:
         return wrong
-    found = np.asarray(nib.load(mask_file).dataobj) > 0
+    found = np.asarray(mask.dataobj) > 0
     hu = _voxels_and_affine(path)[0][found]
     with np.errstate(all="ignore"):
         if found.sum() >= LEAST and not np.nanmedian(hu) >= 30:
