@@ -167,7 +167,7 @@ READ = [
     Fault(8, "few_nan", packed(_with(np.inf, 0.0005)), "set to -1024"),
     Fault(10, "window", packed(HU.clip(-160, 240)), "clipped"),
     Fault(12, "scaled_once", packed(SCALED, scl_slope=2, scl_inter=-1024), ""),
-    Fault(19, "oblique", packed(affine=TILT @ AFFINE), ""),
+    Fault(19, "oblique", packed(affine=TILT @ AFFINE), "oblique axes"),
     Fault(23, "99_mm", packed(HU[:19], affine=AFFINE), "less than 100 mm"),
     Fault(23, "thin", packed(affine=AFFINE @ np.diag([0.05, 1, 1, 1])), "unusual"),
 ]

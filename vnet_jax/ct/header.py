@@ -10,7 +10,7 @@ from os import PathLike
 import nibabel as nib
 import numpy as np
 
-from vnet_jax.ct.geometry import Grid, is_sheared
+from vnet_jax.ct.geometry import Grid, is_oblique, is_sheared
 from vnet_jax.errors import InputError
 from vnet_jax.memory import available_memory
 
@@ -107,9 +107,11 @@ def checked_grid(shape, affine, path=None) -> Grid:
     return grid
 
 
-def size_warnings(grid: Grid) -> list[str]:
-    """Doubts about the spacing and the extent of a CT."""
+def place_warnings(grid: Grid) -> list[str]:
+    """What is unusual in the axes, the spacing and the extent of a CT."""
     doubts = []
+    if is_oblique(grid):
+        doubts.append("oblique axes: resampled to straight ones")
     if min(grid.spacing_mm) < SPACING_MM[0] or max(grid.spacing_mm) > SPACING_MM[1]:
         doubts.append(f"unusual spacing: {_numbers(grid.spacing_mm)} mm")
     if min(grid.extent_mm) < EXTENT_MM[0]:
