@@ -16,9 +16,10 @@ from vnet_jax.data.cases import find_cases
 from vnet_jax.inference import batch
 from vnet_jax.inference.tiles import Stitch
 
-#: 24 x 40 x 48 voxels, on the network's grid (5, 3, 2.5 mm) 384 x 641 x 769 of them.
+#: 24 x 40 x 48 voxels, on the network's grid (5, 3, 2.5 mm) 384 x 640 x 768 of them.
 COARSE = IPL.affine @ np.diag([16, 16, 16, 1])
 COARSE[:3, 3] = 0
+FAULT = files.Fault(7, "coarse", files.packed(affine=COARSE), "")
 
 
 @pytest.fixture
@@ -29,9 +30,7 @@ def little(monkeypatch):
 
 def test_a_volume_that_resampling_makes_too_large_is_one_line(tmp_path, little):
     """A wrong spacing makes a file of 92 kB one of 0.75 GB."""
-    path = files.put(
-        files.Fault(7, "coarse", files.packed(affine=COARSE), ""), tmp_path
-    )
+    path = files.put(FAULT, tmp_path)
     segmenter = models.known_pair(tmp_path / "runs")
     jobs = batch.plan(path, tmp_path / "out")
     ((_, line),) = batch.run(jobs, segmenter, stream=io.StringIO())
@@ -41,10 +40,9 @@ def test_a_volume_that_resampling_makes_too_large_is_one_line(tmp_path, little):
 
 
 def test_such_a_case_is_left_out_of_the_cache(tmp_path, little):
-    fault = files.Fault(7, "coarse", files.packed(affine=COARSE), "")
     for name in ("coarse", "healthy"):
         folder = tmp_path / "cases" / name
-        files.put(fault if name == "coarse" else files.SAME[0], folder, "imaging")
+        files.put(FAULT if name == "coarse" else files.SAME[0], folder, "imaging")
         scan = nifti.read_ct(folder / "imaging.nii.gz")
         label = np.ones(scan.volume.grid.shape, np.uint8)
         nifti.write_mask(folder / "segmentation.nii.gz", label, scan.volume.grid)
