@@ -33,7 +33,7 @@ __all__ = [
 
 SLAB_BYTES = 1 << 24  # written at a time
 SCANNER = 1  # sform and qform code: scanner coordinates
-MOST_PACKED = 200  # times that a gz makes a large CT smaller: its noise leaves 2 to 20
+MOST_PACKED = 200  # times that a gz makes a large CT smaller; noise allows a few
 SAME = 5e-6  # that an affine may differ in the file, mm
 
 
