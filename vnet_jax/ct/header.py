@@ -81,8 +81,7 @@ def checked_grid(shape, affine, path=None) -> Grid:
     """A grid fit for a CT.
 
     Raises:
-        InputError: one slice, no finite invertible affine, sheared axes, more than 2 m
-            long or 100 m away.
+        InputError: one slice, no finite invertible affine, sheared axes, more than 2 m.
     """
     if len(shape) != 3 or min(shape) < 2:
         wrong = f"no volume of several slices: shape {tuple(shape)}"
@@ -107,7 +106,7 @@ def checked_grid(shape, affine, path=None) -> Grid:
     return grid
 
 
-def place_warnings(grid: Grid) -> list[str]:
+def size_warnings(grid: Grid) -> list[str]:
     """What is unusual in the axes, the spacing and the extent of a CT."""
     doubts = []
     if is_oblique(grid):

@@ -63,7 +63,7 @@ def read_ct(path: str | PathLike) -> Scan:
     Raises:
         InputError: for a file that is damaged or no CT in HU.
     """
-    stored, head, sha256, warnings = _read(path, MOST_PACKED)
+    stored, head, sha256, warnings = _read(path)
     return _ct(_scaled(stored, head), head.grid, Path(path), sha256, warnings)
 
 
@@ -77,7 +77,7 @@ def read_labels(path: str | PathLike, allowed: Sequence[int] | None = None) -> S
     Raises:
         InputError: for a damaged file, or values that are no integers or not allowed.
     """
-    stored, head, sha256, warnings = _read(path)
+    stored, head, sha256, warnings = _read(path, math.inf)
     if (head.slope, head.intercept) != (1, 0):
         stored = _rounded(stored * head.slope + head.intercept)
     array = checks.as_labels(stored, allowed, path)
@@ -187,7 +187,7 @@ def write_scaled(
 
 
 def _read(
-    path, most: float = math.inf
+    path, most: float = MOST_PACKED
 ) -> tuple[np.ndarray, header.Header, str, list[str]]:
     """The stored voxels (D, H, W), a view of the file's bytes, with their header."""
     heads: list[header.Header] = []
@@ -249,7 +249,7 @@ def _fits_int16(low, high) -> bool:
 def _ct(array, grid: Grid, path, sha256: str, mended: list[str]) -> Scan:
     array, doubts = checks.finite(array, path)
     doubts = [*mended, *doubts, *checks.check_hu(array, path)]
-    doubts += header.place_warnings(grid)
+    doubts += header.size_warnings(grid)
     return Scan(Volume(array, grid), path, sha256, tuple(doubts))
 
 
