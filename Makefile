@@ -1,6 +1,7 @@
 # make demo       the main job end to end on synthetic CTs; opens nothing, says where
 # make test       the tests that everyone runs (minutes on 2 cores)
 # make test-slow  the longer ones too
+# make fuzz       thousands of damaged files through inference (COUNT, SEED)
 # make bench      this program against PyTorch (SUITE=quick, cpu, gpu, layers, race or multi)
 # make test-baseline  the tests that need PyTorch and MONAI
 # make check      lint, format, the order of the rooms
@@ -12,11 +13,13 @@ BIN := $(VENV)/bin
 BASELINE ?= .venv-baseline
 SUITE ?= quick
 WORKERS ?= 2
+COUNT ?= 2000
+SEED ?= 0
 TORCH ?= torch==2.13.0
 # A file of tests stays with one worker, its fixtures are made once; in the order of tests/conftest.py.
 SPREAD := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow bench test-baseline check format clean
+.PHONY: demo test test-slow fuzz bench test-baseline check format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python bin/demo.py --out demo
@@ -26,6 +29,9 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	XLA_FLAGS= $(BIN)/python -m pytest $(SPREAD)
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz --nifti $(COUNT) --seed $(SEED)
 
 # PyTorch stays out of the environment that everyone has.
 bench: $(BASELINE)/.installed-baseline

@@ -22,7 +22,8 @@ class InputError(ValueError):
         self.wrong = wrong
         self.remedy = remedy
         line = f"{path}: {wrong}" if path is not None else wrong
-        super().__init__(f"{line}; {remedy}" if remedy else line)
+        line = f"{line}; {remedy}" if remedy else line
+        super().__init__(" ".join(line.splitlines()))  # whatever a name or value holds
 
     def __reduce__(self):
         """Its three arguments, so that it comes whole out of another process."""

@@ -57,6 +57,23 @@ def held_bytes() -> int:
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def check_room(need: int, what: str) -> None:
+    """Asks for memory before it is taken: a system that has none left ends programs.
+
+    Args:
+        need: bytes about to be allocated.
+        what: for the message, such as "(667, 2560, 2560) voxels".
+
+    Raises:
+        MemoryError: they are not free, with both numbers.
+    """
+    have = available_memory()
+    if need > have:
+        raise MemoryError(
+            f"{what} need {need / 1e9:.2f} GB, {have / 1e9:.2f} GB are free"
+        )
+
+
 def available_memory() -> int:
     """Bytes that this process may still take: the machine's or the container's."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

@@ -340,6 +340,7 @@ def test_19_oblique_is_read_as_it_is(put, hu, affine):
     )
     scan = nifti.read_ct(put(hu, affine=tilted))
     assert is_oblique(scan.volume.grid)
+    warned(scan, "oblique axes")
     np.testing.assert_allclose(scan.volume.grid.affine, tilted, atol=1e-4)
 
 
@@ -356,6 +357,21 @@ def test_23_thin_and_thick_slices_work(put, make_body, spacing):
     scan = nifti.read_ct(put(array, affine=affine))
     assert scan.warnings == ()
     assert scan.volume.grid.spacing_mm == pytest.approx((2.75, 2.75, spacing))
+
+
+@pytest.mark.parametrize("far_mm", [2e5, -1e15, 1e30])
+def test_23_far_from_the_world_s_origin(put, hu, affine, far_mm):
+    affine[1, 3] = far_mm
+    said = "beyond measure" if abs(far_mm) > 1e9 else "more than 100 m away"
+    refused(put(hu, affine=affine), said)
+    affine[1, 3] = 9e4
+    assert nifti.read_ct(put(hu, affine=affine)).warnings == ()
+
+
+@pytest.mark.parametrize("value", [1e30, -3e38, np.inf])
+def test_18_a_qform_beyond_measure_is_no_rotation(put, hu, value):
+    scan = nifti.read_ct(put(hu, qform_code=1, qoffset_x=value))
+    warned(scan, "the qform is no rotation")
 
 
 def test_23_extent_and_spacing(put, hu, affine):
@@ -475,6 +491,25 @@ def test_43_a_bomb_is_refused_before_it_unfolds(tmp_path, nifti_bytes, hu, monke
     monkeypatch.setattr(stream, "_fill", fill)
     refused(path, "unfolds to more")
     assert sum(seen) <= len(nifti_bytes(hu)) + stream.SLACK + stream.PIECE
+
+
+def test_43_a_bomb_whose_header_promises_it(put, hu, affine, tmp_path, monkeypatch):
+    """What the header says would fit in memory; no CT has become 900 times smaller."""
+    affine[:3, :3] /= 20
+    zeros = gzip.compress(bytes(1 << 24), 9) * 25
+    path = put(hu[:0], dim=[3, 500, 500, 800, 1, 1, 1, 1], affine=affine)
+    path.write_bytes(path.read_bytes() + zeros)
+    monkeypatch.setattr(header, "available_memory", lambda: 1 << 40)
+    monkeypatch.setattr(stream.np, "empty", None)  # whoever allocates, fails
+    refused(path, "would unfold to 0.4 GB")
+
+
+def test_43_labels_may_become_that_small(put, affine, monkeypatch):
+    monkeypatch.setattr(stream, "LARGE", 1 << 10)
+    path = put(np.zeros((64, 64, 64), np.uint8), affine=affine)
+    assert path.stat().st_size * 200 < 64**3
+    nifti.read_labels(path)
+    refused(path, "would unfold")
 
 
 def test_43_a_bomb_in_place_of_a_header(tmp_path):

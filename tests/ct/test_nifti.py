@@ -163,6 +163,32 @@ def test_42_a_mask_keeps_the_geometry(tmp_path, affine, name):
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "version"), [(0, 1), (2**-30, 1), (1e-4, 2)], ids=str
+)
+def test_42_an_affine_that_float32_would_change_comes_as_nifti_2(
+    tmp_path, affine, change, version
+):
+    affine[0, 3] = -900 + change
+    mask = np.ones((3, 4, 5), np.uint8)
+    nifti.write_mask(tmp_path / "m.nii.gz", mask, Grid(mask.shape, affine))
+    found = nib.load(tmp_path / "m.nii.gz")
+    assert type(found).__name__ == f"Nifti{version}Image"
+    np.testing.assert_allclose(found.affine, affine, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(found.dataobj), mask)
+    again = nifti.read_labels(tmp_path / "m.nii.gz").volume
+    np.testing.assert_array_equal(again.array, mask)
+
+
+def test_42_more_voxels_than_16_bits_count_come_as_nifti_2(tmp_path):
+    grid = Grid((40000, 2, 2), np.diag([0.03, 1, 1, 1.0]))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[39999] = 1
+    nifti.write_mask(tmp_path / "m.nii", mask, grid)
+    found = nib.load(tmp_path / "m.nii")
+    np.testing.assert_array_equal(np.asarray(found.dataobj), mask)
+
+
 def test_42_a_mask_opens_in_itk(tmp_path, affine):
     itk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed")
     grid = Grid((8, 6, 4), affine)

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -188,7 +189,13 @@ def test_time_saves_too(tiny_config, tmp_path, monkeypatch):
 def test_a_refused_case_trains_the_others_and_exits_with_2(
     tiny_root, tiny_config, tmp_path, capsys
 ):
+    """Labels without a tumour and without anything are among the others."""
     root = shutil.copytree(tiny_root, tmp_path / "tiny")
+    for number, most in enumerate((1, 0, 1, 0)):
+        path = root / f"case_{number:05d}" / "segmentation.nii.gz"
+        label = nib.load(path)
+        fewer = np.minimum(np.asarray(label.dataobj), most)
+        nib.save(nib.Nifti1Image(fewer, label.affine), path)
     shutil.copytree(root / "case_00000", root / "case_00009")
     (root / "case_00009" / "imaging.nii.gz").write_bytes(b"no image")
     config = tiny_config(
@@ -200,6 +207,9 @@ def test_a_refused_case_trains_the_others_and_exits_with_2(
     run = RunFolder(tmp_path / "run")
     assert "case_00009" in run.model["refused"][0]
     assert run.checkpoints.steps() == [2]
+    assert np.isfinite([row["loss"] for row in rows(run.path, "train")]).all()
+    (validation,) = rows(run.path, "validation")
+    assert np.isfinite([c["mean"] for c in validation["cases"]]).all()
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,16 @@ from os import PathLike
 import nibabel as nib
 import numpy as np
 
-from vnet_jax.ct.geometry import Grid, is_sheared
+from vnet_jax.ct.geometry import Grid, is_oblique, is_sheared
 from vnet_jax.errors import InputError
 from vnet_jax.memory import available_memory
 
 AGREE_MM = 0.1  # sform and qform may differ by so much without a word
 SPACING_MM = (0.3, 10.0)  # of a CT; beyond: a warning
 EXTENT_MM = (100.0, 2000.0)  # less: a warning; more: refused
+FAR_MM = 1e5  # from the world's origin: beyond it, a header's float32 is too coarse
+MOST = 1e9  # of an affine's numbers, so that products of them stay finite
+NO_PLACE = "NaN, singular or beyond measure"
 CONVERT = "convert the series again, for example with dcm2niix"
 KINDS = {np.dtype(t) for t in "i1 u1 i2 u2 i4 u4 i8 u8 f4 f8".split()}
 
@@ -90,7 +93,9 @@ def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
         wrong = f"no volume of several slices: shape {tuple(shape)}"
         raise InputError(path, wrong, "give a 3-D CT")
     if not _usable(np.asarray(affine)):
-        raise InputError(path, "the sform or affine is NaN or singular", CONVERT)
+        raise InputError(
+            path, "the sform or affine is NaN, singular or beyond measure", CONVERT
+        )
     if not np.array_equal(affine[3], (0, 0, 0, 1)):
         wrong = f"the affine's last row is {affine[3]}, not 0, 0, 0, 1"
         raise InputError(path, wrong, "give the affine from voxel index to mm")
@@ -101,12 +106,17 @@ def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
     if max(grid.extent_mm) > EXTENT_MM[1]:
         wrong = f"larger than 2 m: {_numbers(grid.extent_mm)} mm"
         raise InputError(path, wrong, "correct the spacing in the header")
+    if not np.abs(grid.corners_mm()).max() <= FAR_MM:
+        wrong = f"lies at {_numbers(affine[:3, 3])} mm, more than 100 m away"
+        raise InputError(path, wrong, "correct the origin in the header")
     return grid
 
 
 def size_warnings(grid: Grid) -> list[str]:
-    """Doubts about the spacing and the extent of a CT."""
+    """What is unusual in the axes, the spacing and the extent of a CT."""
     doubts = []
+    if is_oblique(grid):
+        doubts.append("oblique axes: resampled to straight ones")
     if min(grid.spacing_mm) < SPACING_MM[0] or max(grid.spacing_mm) > SPACING_MM[1]:
         doubts.append(f"unusual spacing: {_numbers(grid.spacing_mm)} mm")
     if min(grid.extent_mm) < EXTENT_MM[0]:
@@ -210,7 +220,7 @@ def _affine(raw, shape, path) -> tuple[np.ndarray, list[str]]:
 def _from_sform(raw, shape, spacing, path) -> tuple[np.ndarray, list[str]]:
     affine = raw.get_sform()
     if not _usable(affine):
-        raise InputError(path, "the sform is NaN or singular", CONVERT)
+        raise InputError(path, f"the sform is {NO_PLACE}", CONVERT)
     grid = Grid(shape, affine)
     if spacing is None:
         found = _numbers(raw["pixdim"][1:4])
@@ -239,7 +249,7 @@ def _qform(raw) -> np.ndarray | None:
 
 
 def _usable(affine: np.ndarray) -> bool:
-    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+    if affine.shape != (4, 4) or not np.abs(affine).max() <= MOST:  # NaN is not
         return False
     length = np.linalg.norm(affine[:3, :3], axis=0)
     if not length.min() > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -33,6 +34,8 @@ __all__ = [
 
 SLAB_BYTES = 1 << 24  # written at a time
 SCANNER = 1  # sform and qform code: scanner coordinates
+MOST_PACKED = 200  # times that a gz makes a large CT smaller; noise allows a few
+SAME = 5e-6  # that an affine may differ in the file, mm
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +78,7 @@ def read_labels(path: str | PathLike, allowed: Sequence[int] | None = None) -> S
     Raises:
         InputError: for a damaged file, or values that are no integers or not allowed.
     """
-    stored, head, sha256, warnings = _read(path)
+    stored, head, sha256, warnings = _read(path, math.inf)
     if (head.slope, head.intercept) != (1, 0):
         stored = _rounded(stored * head.slope + head.intercept)
     array = checks.as_labels(stored, allowed, path)
@@ -165,6 +168,9 @@ def check_same_grid(image: Scan, label: Scan, tolerance: float = 1e-3) -> None:
 def write_mask(path: str | PathLike, mask: np.ndarray, grid: Grid) -> None:
     """Write labels as uint8 NIfTI on `grid`; gzipped if the name ends in .gz.
 
+    NIfTI-1; NIfTI-2 where float32 would move a voxel by more than 5e-6 mm, or where a
+    dimension does not fit in 16 bits.
+
     Args:
         path: ends in .nii or .nii.gz; its folder exists.
         mask: (D, H, W), values 0 to 255, of the grid's shape.
@@ -199,7 +205,9 @@ def write_scaled(
     _write(path, volumes, grid, np.dtype(np.uint16), slope)
 
 
-def _read(path) -> tuple[np.ndarray, header.Header, str, list[str]]:
+def _read(
+    path, most: float = MOST_PACKED
+) -> tuple[np.ndarray, header.Header, str, list[str]]:
     """The stored voxels (D, H, W), a view of the file's bytes, with their header."""
     heads: list[header.Header] = []
 
@@ -207,7 +215,7 @@ def _read(path) -> tuple[np.ndarray, header.Header, str, list[str]]:
         heads.append(header.parse(first, path))
         return heads[0].size
 
-    whole, zipped, sha256 = stream.read_bounded(path, promised)
+    whole, zipped, sha256 = stream.read_bounded(path, promised, most)
     head = heads[0]
     stored = whole[head.offset :]
     if head.offset % head.dtype.itemsize:
@@ -281,9 +289,16 @@ def _write(path, volumes, grid: Grid, dtype: np.dtype, slope: float = 1) -> None
             file.writelines(blocks)
 
 
+def _kind(grid: Grid) -> type[nib.Nifti1Header]:
+    """NIfTI-1, or NIfTI-2 for what NIfTI-1 cannot say: its affine is float32."""
+    rounded = grid.affine.astype(np.float32).astype(np.float64)
+    exact = np.abs(rounded - grid.affine).max() <= SAME
+    return nib.Nifti1Header if exact and max(grid.shape) < 2**15 else nib.Nifti2Header
+
+
 def _blocks(volumes, grid: Grid, dtype: np.dtype, slope: float) -> Iterator[bytes]:
     """The file's bytes: header, then the voxels, the first axis fastest."""
-    head = nib.Nifti1Header()
+    head = _kind(grid)()
     head.set_data_dtype(dtype)
     head.set_data_shape((*grid.shape, len(volumes)) if len(volumes) > 1 else grid.shape)
     # A qform cannot lean: readers that prefer it would put the voxels elsewhere.
@@ -291,7 +306,7 @@ def _blocks(volumes, grid: Grid, dtype: np.dtype, slope: float) -> Iterator[byte
     head.set_sform(grid.affine, SCANNER)
     head.set_xyzt_units("mm")
     head["pixdim"][1:4] = grid.spacing_mm
-    head["vox_offset"] = 352
+    head["vox_offset"] = head.single_vox_offset
     head["scl_slope"], head["scl_inter"] = slope, 0
     yield head.binaryblock + bytes(4)  # no extensions
     row = max(1, grid.shape[0] * grid.shape[1] * dtype.itemsize)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from vnet_jax import memory
 from vnet_jax.ct.geometry import Grid, Volume, around, is_oblique, paste, to_canonical
 from vnet_jax.ct.interpolate import Order, facing, inside, sample
 
@@ -57,12 +58,19 @@ def on_grid(volume: Volume, grid: Grid, order: Order, outside: float) -> Volume:
 
     Returns:
         On `grid`; float32 for "linear", the input's dtype for "nearest".
+
+    Raises:
+        MemoryError: more voxels than there is memory for.
     """
     if order not in ("linear", "nearest"):
         raise ValueError(f"order is 'linear' or 'nearest', not {order!r}")
     array, transform = facing(volume.array, volume.grid, grid)
     reverse = abs(array.strides[0]) < abs(array.strides[2])
-    out = np.empty(grid.shape, _dtype(volume, order), "F" if reverse else "C")
+    dtype = _dtype(volume, order)
+    spacing = " x ".join(f"{s:.3g}" for s in grid.spacing_mm)
+    what = f"{grid.shape} voxels of {spacing} mm"
+    memory.check_room(math.prod(grid.shape) * dtype.itemsize, what)
+    out = np.empty(grid.shape, dtype, "F" if reverse else "C")
     for box in _slabs([range(n) for n in grid.shape], 2 if reverse else 0):
         values = sample(array, transform, box, order)
         values[~inside(array.shape, transform, box)] = outside
@@ -79,7 +87,13 @@ def block_mean(volume: Volume, factor: Sequence[int]) -> Volume:
 
     Returns:
         float32, on `volume.grid.downsample(factor)`.
+
+    Raises:
+        MemoryError: more voxels than there is memory for.
     """
+    # The last axis is summed first, and what that gives is the largest.
+    most = math.prod(volume.array.shape) * 4 // int(factor[2])
+    memory.check_room(most, f"means of {volume.array.shape} voxels")
     total = _block_sum(volume.array, factor, np.float32)
     total /= np.float32(np.prod(factor))
     return Volume(total, volume.grid.downsample(factor))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
+import os
 from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import BinaryIO
@@ -22,6 +24,7 @@ READ = 1 << 20  # bytes read at a time
 PIECE = 1 << 22  # bytes inflated at a time, at most
 HEAD = 540  # bytes of the longer of the two NIfTI headers
 SLACK = 1 << 20  # bytes after the voxels that still pass; a bomb has more
+LARGE = 1 << 28  # bytes from which a gz's header may be a bomb's
 GZ_MAGIC = b"\x1f\x8b"
 FETCH_AGAIN = "fetch or export the file again"
 
@@ -40,7 +43,7 @@ class _Hashed:
 
 
 def read_bounded(
-    path: str | PathLike, promised: Callable[[bytes], int]
+    path: str | PathLike, promised: Callable[[bytes], int], most: float = math.inf
 ) -> tuple[np.ndarray, bool, str]:
     """Read a file, inflating it when its first bytes say so, whatever its name.
 
@@ -49,18 +52,20 @@ def read_bounded(
         promised: from the first (up to 540) bytes to the number of bytes that the whole
             has; it raises InputError for a header that is not to be trusted. Nothing
             larger than a piece is allocated before it has returned.
+        most: times its own size that a gz may have, unfolded, where that is large.
 
     Returns:
         The bytes, (n,) uint8; whether the file is gzipped; the sha256 of the file.
 
     Raises:
         InputError: no such file, empty, truncated, damaged, shorter than promised, or a
-            gz that unfolds to more.
+            gz that unfolds to more, or that promises to.
     """
     with _told(path), open(path, "rb") as file:
         stream = _Hashed(file)
         pieces, zipped = _pieces(path, stream)
-        whole = _gather(path, pieces, promised, zipped)
+        limit = max(LARGE, most * os.stat(file.fileno()).st_size) if zipped else None
+        whole = _gather(path, pieces, promised, limit)
         return whole, zipped, stream.sha256.hexdigest()
 
 
@@ -114,17 +119,27 @@ def _first_bytes(pieces: Iterator[bytes]) -> bytes:
     return head
 
 
-def _gather(path, pieces: Iterator[bytes], promised, zipped: bool) -> np.ndarray:
-    """All pieces in one buffer of the size that the first of them promise."""
+def _gather(path, pieces: Iterator[bytes], promised, limit: float | None) -> np.ndarray:
+    """All pieces in one buffer of the size that the first of them promise.
+
+    Args:
+        path: for the messages.
+        pieces: of the file.
+        promised: as of `read_bounded`.
+        limit: bytes that a gz may promise; None for a file that is none.
+    """
     head = _first_bytes(pieces)
     size = promised(head[:HEAD])
+    if limit is not None and size > limit:
+        times = f"{size / 1e9:.3g} GB, which is no CT's"
+        raise InputError(path, f"a small gz that would unfold to {times}", FETCH_AGAIN)
     # Pages are only taken once written: a short file costs no memory.
     whole = np.empty(size, np.uint8)
     filled, beyond = _fill(whole, 0, head), max(0, len(head) - size)
     for piece in pieces:
         before, filled = filled, _fill(whole, filled, piece)
         beyond += len(piece) - (filled - before)
-        if zipped and beyond > SLACK:
+        if limit is not None and beyond > SLACK:
             wrong = f"the gz unfolds to more than the {size} bytes of its header"
             raise InputError(path, wrong, FETCH_AGAIN)
     if filled < size:

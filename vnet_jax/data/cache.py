@@ -195,9 +195,10 @@ def _build(case: Case, folder: Path, specs: Sequence[GridSpec]) -> Outcome:
     except OSError as error:
         path = str(error.filename or case.image)
         return Outcome(case, (path, error.strerror or str(error), "check the file"))
-    except MemoryError:
-        wrong = "too large for the memory that is free"
-        return Outcome(case, (str(case.image), wrong, "use fewer workers"))
+    except MemoryError as error:
+        wrong = f"out of memory ({str(error) or 'too large for what is free'})"
+        remedy = "check its spacing, or use fewer workers"
+        return Outcome(case, (str(case.image), wrong, remedy))
     for spec, prepared in made:
         write_cached(folder / spec.name, case, spec, source, prepared, stamps)
     return Outcome(case)

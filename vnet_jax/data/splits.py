@@ -95,7 +95,7 @@ def read_splits(path: str | Path) -> Splits:
         sets["extra"] = tuple(facts.get("extra", ()))
     except FileNotFoundError:
         raise InputError(path, "no such file") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(path, f"not a split of cases ({error!r})") from None
     try:
         return Splits(**sets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from flax.errors import FlaxError
 
 from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.errors import InputError
@@ -21,6 +23,7 @@ from vnet_jax.inference.averaging import (
     disagreement,
     means,
 )
+from vnet_jax.inference.fields import wrong_field
 from vnet_jax.runs.folder import RunFolder, TrainedRun
 
 #: Variables up to this size in all stay in memory from case to case. The demo's small
@@ -130,6 +133,9 @@ class Ensemble:
             region: the foreground's box; None predicts the whole volume.
             passes: what each member does; at most `stages` stages are kept.
             tell: is told how many windows of how many are done.
+
+        Raises:
+            InputError: parameters that are not those of the run's network.
         """
         kept = min(passes.stages or self.stages, self.stages)
         passes = dataclasses.replace(passes, stages=kept)
@@ -138,15 +144,16 @@ class Ensemble:
         each = windows * len(passes.mirrored())
         done, total = itertools.count(1), each * sum(map(len, self._steps))
         for i, predictor in enumerate(self.predictors):
-            add_softmax(
-                predictor,
-                self._variables(i),
-                image,
-                region,
-                sums,
-                passes,
-                lambda: tell(next(done), total),
-            )
+            with _fitting(self.runs[i]):
+                add_softmax(
+                    predictor,
+                    self._variables(i),
+                    image,
+                    region,
+                    sums,
+                    passes,
+                    lambda: tell(next(done), total),
+                )
         stages = means(sums, image.grid)
         spread = disagreement(sums, stages[-1][0]) if passes.entropy else None
         return Prediction(stages, spread)
@@ -181,6 +188,8 @@ def validated_by(paths: Sequence) -> set[str]:
 
 def _open(path, phase: int) -> TrainedRun:
     run = path if isinstance(path, TrainedRun) else RunFolder(path)
+    if wrong := wrong_field(run.config):
+        raise InputError(run.path, wrong, "copy the run or the bundle anew")
     if run.config.phase != phase:
         raise InputError(
             run.path,
@@ -203,10 +212,21 @@ def predictor_of(run: TrainedRun, dtype: str | None = None) -> predict.Predictor
     """
     try:
         return predict.from_config(run.config, dtype)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         remedy = "its network is the user's own: see docs/own_parts.md"
         remedy = remedy if run.config.model.get("factory") else "see docs/reference.md"
         raise InputError(run.path, f"model.{error}", remedy) from error
+
+
+@contextlib.contextmanager
+def _fitting(run: TrainedRun) -> Iterator[None]:
+    """Parameters that are not those of the network, as one line."""
+    try:
+        yield
+    except FlaxError as error:
+        reason = str(error).splitlines()[0][:200]
+        wrong = f"its parameters are not those of its network ({reason})"
+        raise InputError(run.path, wrong, "copy the run or the bundle anew") from None
 
 
 def _check_alike(first: TrainedRun, other: TrainedRun) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vnet_jax import memory
+
 #: Standard deviation of the Gaussian, as a share of the window's length. With 1/8 the
 #: rim of a 64-voxel window weighs 3e-4 of its centre: where windows overlap, each
 #: voxel is decided by the window that sees it best.
@@ -85,9 +87,15 @@ class Stitch:
             tile: (d, h, w, C) float32.
             start: the window's first voxel in the volume, not in the box.
             weights: (d, h, w) float32.
+
+        Raises:
+            MemoryError: a box for which there is none.
         """
         if self._sum is None:
-            self._sum = np.zeros((*self.shape, tile.shape[-1]), np.float32)
+            classes = tile.shape[-1]
+            most = 4 * math.prod(self.shape) * (classes + 1)  # and the weights
+            memory.check_room(most, f"{classes} classes of {self.shape} voxels")
+            self._sum = np.zeros((*self.shape, classes), np.float32)
         there, here = [], []
         for first, length, begin, size in zip(
             start, tile.shape, self.start, self.shape, strict=False

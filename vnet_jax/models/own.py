@@ -19,6 +19,7 @@ import functools
 import importlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping
 
 import jax
@@ -178,11 +179,14 @@ def imported(path: str) -> Callable:
         path: "package.module:name".
 
     Raises:
-        ValueError: another form, no such module, one that fails, or no such name.
+        ValueError: another form, no such module, one that fails, no such name, or one
+            of Python's own, where no network is and much that acts when imported.
     """
-    module, _, name = path.partition(":")
+    module, _, name = str(path).partition(":")
     if not module or not name:
         raise ValueError(f"factory is {path!r}, not 'package.module:name'")
+    if module.split(".")[0] in sys.stdlib_module_names:
+        raise ValueError(f"factory {path}: {module} is a module of Python's own")
     try:
         found = importlib.import_module(module)
     except Exception as error:

@@ -63,12 +63,20 @@ class Checkpoints:
         return sorted(int(p.name) for p in self.path.iterdir() if p.name.isdigit())
 
     def scores(self) -> dict[int, float]:
-        """Score of every step on disk that was validated."""
+        """Score of every step on disk that was validated.
+
+        Raises:
+            InputError: the file that holds them is damaged.
+        """
         file = self.path / SCORES
         if not file.is_file():
             return {}
-        scores = json.loads(file.read_text(encoding="utf-8"))
-        return {s: scores[str(s)] for s in self.steps() if str(s) in scores}
+        try:
+            scores = json.loads(file.read_text(encoding="utf-8"))
+            return {s: float(scores[str(s)]) for s in self.steps() if str(s) in scores}
+        except (OSError, ValueError, TypeError) as error:
+            remedy = "copy the run anew, or remove it: then the newest counts"
+            raise InputError(file, f"cannot be read ({error})", remedy) from None
 
     def best(self) -> list[tuple[int, float]]:
         """(step, score) of the best ones, best first; of two equal ones the later."""
@@ -186,8 +194,15 @@ class Checkpoints:
             raise damaged(self.path / str(step), error) from error
 
     def digest(self, step: int) -> str:
-        """SHA-256 of the variables of a step, as noted when it was saved."""
-        return self._meta(step)["sha256"]["variables"]
+        """SHA-256 of the variables of a step, as noted when it was saved.
+
+        Raises:
+            InputError: no such checkpoint, or a damaged one.
+        """
+        try:
+            return str(self._meta(step)["sha256"]["variables"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(self.path / str(step), error) from None
 
     def close(self) -> None:
         """Waits until everything is on disk."""

@@ -320,8 +320,11 @@ def _with_tuples(value):
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(facts, dict):
+            raise ValueError("no JSON object")
+        return facts
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             path, f"cannot be read ({error})", "copy the run anew"
         ) from None

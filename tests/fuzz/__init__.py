@@ -1,0 +1,1 @@
+"""Thousands of damaged and odd files: `python -m tests.fuzz`, or `make fuzz`."""
