@@ -46,5 +46,6 @@ def _as_text(app, what, name, obj, options, lines):
 
 
 def setup(app):
+    """Sphinx calls this."""
     # Before napoleon, which writes markup of its own.
     app.connect("autodoc-process-docstring", _as_text, priority=400)
