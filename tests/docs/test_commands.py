@@ -20,7 +20,6 @@ from tests.docs.sandbox import fill
 NOT_RUN = {
     "make ": "the whole of it: `make` itself is tried on a fresh clone",
     "pip install": "would change the environment of the tests",
-    "docker ": "needs Docker",
     "sbatch": "needs Slurm",
     "--distributed": "needs several hosts; tests/training/test_hosts.py starts them",
     "--coordinator": "needs several hosts; tests/training/test_hosts.py starts them",
