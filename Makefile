@@ -5,6 +5,7 @@
 # make bench      this program against PyTorch (SUITE=quick, cpu, gpu, layers, race or multi)
 # make test-baseline  the tests that need PyTorch and MONAI
 # make check      lint, format, the order of the rooms
+# make docs       the documentation as pages, in docs/_build/html
 # make clean      removes what the other targets made, the environment included
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ TORCH ?= torch==2.13.0
 # A file of tests stays with one worker, its fixtures are made once; in the order of tests/conftest.py.
 SPREAD := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow fuzz bench test-baseline check format clean
+.PHONY: demo test test-slow fuzz bench test-baseline check format docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python bin/demo.py --out demo
@@ -49,6 +50,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 $(BIN)/python $(BASELINE)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "vnet_jax needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
@@ -63,10 +68,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	@touch $@
+
 $(BASELINE)/.installed-baseline: $(BASELINE)/bin/python pyproject.toml
 	$(BASELINE)/bin/python -m pip install --quiet "$(TORCH)"
 	$(BASELINE)/bin/python -m pip install --quiet --editable ".[baseline,dev]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BASELINE) demo .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(BASELINE) demo docs/_build .pytest_cache .ruff_cache build *.egg-info
