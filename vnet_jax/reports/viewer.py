@@ -37,9 +37,8 @@ KEYS = {
     "wheel: slices",
 }
 MISSING = (
-    "There is no viewer in this page: NiiVue's file was not there when it was written. "
-    "`python -m vnet_jax.reports.niivue` fetches it once, with a network; then write "
-    "the page again."
+    "There is no viewer in this page: NiiVue's file was not there when it was written; "
+    f"{niivue.HINT}. Then delete this page and write it again."
 )
 
 
