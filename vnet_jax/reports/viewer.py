@@ -107,7 +107,7 @@ def _stage(shown: Embedded, classes: Sequence[int]) -> str:
 <div class="tools">
 <button type="button" id="mask" aria-pressed="true">Mask</button>
 <button type="button" id="outline" aria-pressed="true">Outline</button>
-<label>Opacity <input id="opacity" type="range" min="0" max="100" value="20"></label>
+<label>Opacity <input id="opacity" type="range" min="0" max="100" value="15"></label>
 <div class="legend" role="group" aria-label="Labels">{legend}</div>
 </div>
 <p class="small">{html.escape(shown.said)} The patient's right is on the left.</p>

@@ -11,7 +11,7 @@
 
   const { Niivue, NVImage, NVMesh, DRAG_MODE } = globalThis.niivue;
   let nv, ct, mask, classes, first;
-  let view = PLANES, plane = AXIAL, shown = true, outlined = true, opacity = 0.2;
+  let view = PLANES, plane = AXIAL, shown = true, outlined = true, opacity = 0.15;
   const hidden = new Set();
 
   function giveUp(reason) {
