@@ -152,6 +152,8 @@ def _trust(facts: Mapping) -> str:
         return ""
     why = case_facts.reasons(facts)
     verdict = f"To review: {'; '.join(why)}." if why else "Nothing asks for a review."
+    if not (facts.get("confidence") or {}).get("calibrated"):
+        verdict += " Nothing is calibrated, so there are no intervals and no limit."
     parts = [pages.paragraph(verdict)]
     if known:
         said = (

@@ -12,7 +12,7 @@ from importlib import resources
 
 import numpy as np
 
-from vnet_jax.ct.geometry import Volume
+from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.reports import niivue, pages
 from vnet_jax.reports.embedded import Embedded, embed
 from vnet_jax.reports.pictures import CLASSES, LEVEL_HU, WIDTH_HU
@@ -74,10 +74,38 @@ def viewer(
         "windows": WINDOWS,
         "classes": [{"number": n, "colour": CLASSES[n][1]} for n in classes],
         "names": {n: name for n, (name, _, _) in CLASSES.items()},
-        "targets": targets,
+        "targets": {
+            name: [_if_shown(place, shown.grid) for place in places]
+            for name, places in targets.items()
+        },
+        "first": _first(targets, shown),
     }
     surfaces = {n: as_mz3(*surface(mask == n, volume.grid)) for n in classes}
     return _stage(shown, classes), _scripts(source, shown, surfaces, settings)
+
+
+def _if_shown(place: Sequence | None, grid: Grid) -> Sequence | None:
+    """A place that the viewer can go to, or None: what was removed may lie far off."""
+    if place is None:
+        return None
+    index = grid.to_index(place)
+    return (
+        place if ((index > -0.5) & (index < np.array(grid.shape) - 0.5)).all() else None
+    )
+
+
+def _first(targets: Mapping[str, Sequence], shown: Embedded) -> Sequence:
+    """Where one looks first: the largest tumour, else a kidney, else the middle."""
+    for place in targets.get("tumours", ())[:1]:
+        if _if_shown(place, shown.grid):
+            return place
+    inside = shown.classes > 0
+    if not inside.any():
+        return shown.grid.to_mm((np.array(inside.shape) - 1) / 2).tolist()
+    z = int(np.argmax(inside.sum(axis=(1, 2))))
+    across = np.argwhere(inside[z].T)  # (n, 2): x, y, the patient's left first
+    x, y = across[len(across) // 4]
+    return shown.grid.to_mm([z, y, x]).tolist()
 
 
 def _stage(shown: Embedded, classes: Sequence[int]) -> str:
