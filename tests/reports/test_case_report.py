@@ -1,10 +1,11 @@
 import html
+import json
 import re
 
 import numpy as np
 import pytest
 
-from tests.reports.scenes import scene, summary
+from tests.reports.scenes import IPL, scene, summary
 from vnet_jax.reports import case_facts, niivue
 from vnet_jax.reports.case_report import case_report
 from vnet_jax.reports.ledger_pictures import ledger_pictures
@@ -117,6 +118,25 @@ def test_many_changes_are_a_table_after_the_largest(written):
     assert page.count("data-jump") == 12 + 1  # and once in the script
     assert "3 smaller changes" in page
     assert page.index("14.00 ml") < page.index("13.00 ml")
+
+
+def settings(page):
+    return json.loads(re.search(r'id="settings">(.*?)</script>', page)[1])
+
+
+def test_places_outside_of_what_is_shown_are_not_offered(written):
+    entry = summary()["ledger"][0]
+    far = {**entry, "ml": 0.1, "centre_mm": [5000.0, 0, 0]}
+    told = settings(written(summary(ledger=[far, entry])))
+    assert told["targets"]["changes"] == [entry["centre_mm"], None]
+    assert told["first"] == summary()["tumours"][0]["centre_mm"]
+
+
+def test_without_tumour_one_looks_at_a_kidney_first(written):
+    _, mask, _ = scene()
+    told = settings(written(summary(tumours=[])))
+    index = np.rint(IPL.to_index(told["first"])).astype(int)
+    assert mask[tuple(index)] > 0
 
 
 def test_a_mask_of_another_shape_is_refused_and_nothing_written(tmp_path):

@@ -38,6 +38,16 @@ def test_each_case_is_a_row_with_what_one_sorts_by(tmp_path, cases):
     assert "3 cases: 1 complete, 1 no kidney, 1 failed. To review: 1." in page
 
 
+def test_a_link_is_good_whatever_the_name_and_a_bad_png_no_matter(tmp_path):
+    name = "50% #1? <a>"
+    (tmp_path / f"{name}.png").write_bytes(b"no picture")
+    page = written(tmp_path, [(summary(case=name), f"{name}.html")])
+    assert (
+        'href="50%25%20%231%3F%20%3Ca%3E.html"' in page
+        and "<img" not in page.split("</table>")[0]
+    )
+
+
 def test_it_shows_how_the_volumes_and_tumours_are_spread(tmp_path, cases):
     page = written(tmp_path, cases)
     assert page.count('<figure class="plot">') == 2

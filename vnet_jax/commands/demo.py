@@ -135,6 +135,7 @@ def _report(out: Path, timings_s: dict[str, float]) -> None:
         hardware=machine.hardware(),
         versions=machine.versions(),
         distribution=evaluation / "distribution.png",
+        all_cases="predictions/report.html",
         settings={"Cases": "12 to train, 4 to validate, 4 held out"},
     )
     write_json(out / "scores.json", scores)

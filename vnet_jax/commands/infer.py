@@ -30,6 +30,7 @@ from vnet_jax.inference.ensemble import validated_by
 from vnet_jax.inference.load import open_phases
 from vnet_jax.inference.segment import AXES, DTYPES, Segmenter
 from vnet_jax.inference.thresholds import UNTUNED, Trust
+from vnet_jax.reports import niivue
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
@@ -135,6 +136,10 @@ def main(argv: list[str]) -> int:
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     trust = cleaning.asked(tuned)
+    if FLAGS.report and niivue.source() is None:
+        print(
+            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
+        )
     segmenter = Segmenter(
         phase1,
         phase2,

@@ -301,7 +301,7 @@ def _prediction(experiment: Experiment, folds: Folds, fold: int) -> Job:
             *("--phase1", experiment.run_folder(fold, 1)),
             *("--phase2", experiment.run_folder(fold, 2)),
             "--save_stages",
-            "--noreport",
+            "--report=false",
             *experiment.infer_args,
         ),
         log=experiment.out / "logs" / f"fold_{fold}_masks.log",

@@ -157,7 +157,7 @@ def _prediction(recipe: Recipe, one: Predicted) -> Job:
             *("--output", folder),
             *(f"--phase1={path}" for path in one.phase1),
             *(f"--phase2={path}" for path in one.phase2),
-            "--noreport",
+            "--report=false",
             *one.flags,
         ),
         log=recipe.out / "logs" / f"test_{one.name}.log",

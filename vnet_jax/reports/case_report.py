@@ -63,7 +63,7 @@ def case_report(
         path,
         title,
         FOUND if any((facts.get("models") or {}).values()) else MEASURED,
-        _back(back),
+        pages.link(back, "All cases") if back else "",
         *_heed(facts),
         pages.numbers(case_facts.totals(facts)),
         pages.section("Look", stage, _still(picture, title)),
@@ -74,12 +74,6 @@ def case_report(
         style=web("case.css"),
         scripts=scripts,
     )
-
-
-def _back(link: str) -> str:
-    if not link:
-        return ""
-    return f'<p class="back"><a href="{html.escape(link)}">All cases</a></p>'
 
 
 def _heed(facts: Mapping) -> list[str]:
@@ -158,6 +152,8 @@ def _trust(facts: Mapping) -> str:
         return ""
     why = case_facts.reasons(facts)
     verdict = f"To review: {'; '.join(why)}." if why else "Nothing asks for a review."
+    if not (facts.get("confidence") or {}).get("calibrated"):
+        verdict += " Nothing is calibrated, so there are no intervals and no limit."
     parts = [pages.paragraph(verdict)]
     if known:
         said = (

@@ -58,11 +58,12 @@ def tumours_plot(cases: Sequence[Mapping]) -> bytes:
     many = np.bincount(np.minimum(counts, top).astype(int), minlength=top + 1)
     names[-1] += " or more" if max(counts, default=0) > top else ""
     left.bar(names, many, color=canvas.TUMOUR, width=0.7)
+    left.set_xlim(-0.6, max(top, 3) + 0.6)
     left.yaxis.get_major_locator().set_params(integer=True)
     canvas.plain(right, "Their longest diameters", "mm", "tumours")
-    if longest:
-        edges = np.arange(0, max(longest) + 10, 10)
-        right.hist(longest, edges, color=canvas.TUMOUR, edgecolor="white")
+    edges = np.arange(0, max(longest, default=40) + 10, 10)
+    heights, _, _ = right.hist(longest, edges, color=canvas.TUMOUR, edgecolor="white")
+    right.set_ylim(0, 1.05 * max(1, *heights))
     right.yaxis.get_major_locator().set_params(integer=True)
     return _png(fig)
 

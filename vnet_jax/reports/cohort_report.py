@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from matplotlib import image
 
@@ -37,8 +38,8 @@ def cohort_report(path: Path, cases: Sequence[tuple[Mapping, str]]) -> None:
 
     Args:
         path: of the page, such as `report.html`.
-        cases: for each case its summary (docs/summary.md) and the link to its own page,
-            relative to this one; "" where there is none. A case that failed is
+        cases: for each case its summary (docs/summary.md) and its own page's path,
+            relative to this one's folder; "" where there is none. A case that failed is
             {"case": its name, "status": "failed", "reason": why}.
     """
     path = Path(path)
@@ -116,7 +117,7 @@ def _row(facts: Mapping, link: str, folder: Path) -> str:
     ]
     shown = html.escape(name)
     if link:
-        shown = f'<a href="{html.escape(link)}">{shown}</a>'
+        shown = f'<a href="{quote(link)}">{shown}</a>'
     status = html.escape(_status(facts))
     marks = f'data-status="{status}"'
     marks += " data-review" if why else ""
@@ -142,7 +143,13 @@ def _thumbnail(folder: Path, link: str, name: str) -> str:
     png = (folder / link).with_suffix(".png") if link else None
     if png is None or not png.is_file():
         return ""
-    picture = image.imread(png)[pictures.HEAD_PX : -pictures.FOOT_PX, :, :3]
+    try:
+        whole = image.imread(png)
+    except (OSError, SyntaxError, ValueError):  # no PNG, whatever its name
+        return ""
+    if whole.ndim != 3:
+        return ""
+    picture = whole[pictures.HEAD_PX : -pictures.FOOT_PX, :, :3]
     step = max(1, picture.shape[1] // THUMBNAIL_PX)
     height, width = (n // step for n in picture.shape[:2])
     if not height or not width:

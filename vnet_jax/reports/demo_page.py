@@ -26,6 +26,7 @@ def write(
     versions: Mapping[str, str],
     distribution: str | PathLike | None = None,
     settings: Mapping[str, str] | None = None,
+    all_cases: str = "",
 ) -> None:
     """Writes the page, whole or not at all; it needs no other file afterwards.
 
@@ -40,6 +41,7 @@ def write(
         versions: of the software.
         distribution: PNG of the Dice of each case.
         settings: anything else that a reader should know, such as numbers of cases.
+        all_cases: link to the page on which each case can be looked through.
     """
     cases = sorted(scores["cases"], key=_mean, reverse=True)
     count = len(cases)
@@ -55,7 +57,7 @@ def write(
         pages.notice(NOTICE),
         _headline(scores["summary"]),
         _scores(scores["summary"], cases, distribution),
-        _pictures(cases, pictures),
+        _pictures(cases, pictures, all_cases),
         _training(curves),
         _making(timings_s, {**(settings or {}), **hardware}, versions),
     )
@@ -121,7 +123,7 @@ def _row(case: Mapping) -> list[str]:
     ]
 
 
-def _pictures(cases: Sequence[Mapping], pictures: Mapping) -> str:
+def _pictures(cases: Sequence[Mapping], pictures: Mapping, all_cases: str) -> str:
     """The best case, the worst, and the rest in between; `cases` from best to worst."""
     shown = [case for case in cases if case["id"] in pictures]
     figures = [_picture(case, pictures[case["id"]]) for case in shown]
@@ -134,6 +136,8 @@ def _pictures(cases: Sequence[Mapping], pictures: Mapping) -> str:
         parts.append(pages.folded(f"{len(between)} cases in between", *between))
     if not parts:
         parts = [pages.paragraph("No case could be drawn.")]
+    if all_cases:
+        parts.insert(0, pages.link(all_cases, "Look through the cases, slice by slice"))
     return pages.section("Good and bad cases", *parts)
 
 

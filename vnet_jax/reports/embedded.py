@@ -17,6 +17,7 @@ MARGIN_MM = 25.0
 VOXELS = 12_000_000
 #: Slices nearer than this are left out before pixels are.
 THIN_MM = 2.0
+SOFT_TISSUE = (-160, 240)
 #: What twelve bits of a scanner hold.
 LOW_HU, HIGH_HU = -1024, 3071
 
@@ -29,12 +30,14 @@ class Embedded:
         ct: a gzipped NIfTI in base64, int16 HU, axes R, A, S.
         mask: the same of the classes, uint8.
         grid: where they are, axes S, A, R: the index of x runs fastest in memory.
+        classes: the mask on that grid.
         said: which part of the CT it is, and how fine, in a sentence.
     """
 
     ct: str
     mask: str
     grid: Grid
+    classes: np.ndarray
     said: str
 
 
@@ -58,13 +61,13 @@ def embed(volume: Volume, mask: np.ndarray) -> Embedded:
         # Every f-th voxel as it is: a mean would smooth the noise that HU are read in.
         affine = grid.affine @ np.diag([*factor, 1.0])
         grid = Grid(shape, affine)
-    hu = np.clip(ct.array[box], LOW_HU, HIGH_HU)
-    said = _said(around, grid, max(factor) > 1)
+    hu, part = np.clip(ct.array[box], LOW_HU, HIGH_HU), classes.array[box]
     return Embedded(
-        _nifti(np.rint(hu), grid, np.int16),
-        _nifti(classes.array[box], grid, np.uint8, intent="label"),
-        grid,
-        said,
+        ct=_nifti(np.rint(hu), grid, np.int16, SOFT_TISSUE),
+        mask=_nifti(part, grid, np.uint8, (0, 3), intent="label"),
+        grid=grid,
+        classes=part,
+        said=_said(around, grid, max(factor) > 1),
     )
 
 
@@ -115,7 +118,7 @@ def _said(around: bool, grid: Grid, coarser: bool) -> str:
     return f"Shown: {part}, {fine} ({x:.2g} x {y:.2g} x {z:.2g} mm)."
 
 
-def _nifti(array: np.ndarray, grid: Grid, dtype: type, intent: str = "none") -> str:
+def _nifti(array, grid: Grid, dtype: type, shown, intent: str = "none") -> str:
     """(S, A, R) voxels as a NIfTI with the axes R, A, S."""
     affine = grid.affine[:, [2, 1, 0, 3]]
     head = nib.Nifti1Header()
@@ -124,6 +127,8 @@ def _nifti(array: np.ndarray, grid: Grid, dtype: type, intent: str = "none") -> 
     head.set_sform(affine, 1)
     head.set_xyzt_units("mm")
     head.set_intent(intent)
+    # Without a range of its own a viewer looks for one in all voxels.
+    head["cal_min"], head["cal_max"] = shown
     head["pixdim"][1:4] = grid.spacing_mm[::-1]
     head["vox_offset"] = 352
     head["scl_slope"] = 1

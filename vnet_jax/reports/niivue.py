@@ -29,6 +29,7 @@ BYTES = 2_284_381
 MIRRORS = ("https://cdn.jsdelivr.net/npm", "https://unpkg.com")
 PLACE = Path(__file__).parent / "assets" / "niivue.umd.js"
 TIMEOUT_S = 60
+HINT = "python -m vnet_jax.reports.niivue fetches it, once, with a network"
 
 
 class NotFetched(OSError):

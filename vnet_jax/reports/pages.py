@@ -27,6 +27,11 @@ def paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>"
 
 
+def link(target: str, text: str) -> str:
+    """A paragraph that is a link to a file beside the page."""
+    return f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>'
+
+
 def notice(text: str) -> str:
     """A sentence that must not be overlooked."""
     return f'<p class="notice" role="note">{html.escape(text)}</p>'

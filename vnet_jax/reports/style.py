@@ -25,6 +25,7 @@ h2 { font-size: 1.25rem; line-height: 1.3; margin: 0 0 .75rem; }
 h3 { font-size: 1rem; margin: 1.25rem 0 .4rem; }
 p, ul { margin: 0 0 1rem; max-width: 44rem; }
 .lead { font-size: 1.1rem; color: var(--muted); }
+a { color: var(--accent); }
 section { margin-top: 2.5rem; padding-top: 1.5rem; border-top: 1px solid var(--rule); }
 .notice {
   background: var(--warn-paper); color: var(--warn); max-width: none;

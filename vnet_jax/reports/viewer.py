@@ -12,7 +12,7 @@ from importlib import resources
 
 import numpy as np
 
-from vnet_jax.ct.geometry import Volume
+from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.reports import niivue, pages
 from vnet_jax.reports.embedded import Embedded, embed
 from vnet_jax.reports.pictures import CLASSES, LEVEL_HU, WIDTH_HU
@@ -37,9 +37,8 @@ KEYS = {
     "wheel: slices",
 }
 MISSING = (
-    "There is no viewer in this page: NiiVue's file was not there when it was written. "
-    "`python -m vnet_jax.reports.niivue` fetches it once, with a network; then write "
-    "the page again."
+    "There is no viewer in this page: NiiVue's file was not there when it was written; "
+    f"{niivue.HINT}. Then delete this page and write it again."
 )
 
 
@@ -75,10 +74,38 @@ def viewer(
         "windows": WINDOWS,
         "classes": [{"number": n, "colour": CLASSES[n][1]} for n in classes],
         "names": {n: name for n, (name, _, _) in CLASSES.items()},
-        "targets": targets,
+        "targets": {
+            name: [_if_shown(place, shown.grid) for place in places]
+            for name, places in targets.items()
+        },
+        "first": _first(targets, shown),
     }
     surfaces = {n: as_mz3(*surface(mask == n, volume.grid)) for n in classes}
     return _stage(shown, classes), _scripts(source, shown, surfaces, settings)
+
+
+def _if_shown(place: Sequence | None, grid: Grid) -> Sequence | None:
+    """A place that the viewer can go to, or None: what was removed may lie far off."""
+    if place is None:
+        return None
+    index = grid.to_index(place)
+    return (
+        place if ((index > -0.5) & (index < np.array(grid.shape) - 0.5)).all() else None
+    )
+
+
+def _first(targets: Mapping[str, Sequence], shown: Embedded) -> Sequence:
+    """Where one looks first: the largest tumour, else a kidney, else the middle."""
+    for place in targets.get("tumours", ())[:1]:
+        if _if_shown(place, shown.grid):
+            return place
+    inside = shown.classes > 0
+    if not inside.any():
+        return shown.grid.to_mm((np.array(inside.shape) - 1) / 2).tolist()
+    z = int(np.argmax(inside.sum(axis=(1, 2))))
+    across = np.argwhere(inside[z].T)  # (n, 2): x, y, the patient's left first
+    x, y = across[len(across) // 4]
+    return shown.grid.to_mm([z, y, x]).tolist()
 
 
 def _stage(shown: Embedded, classes: Sequence[int]) -> str:
@@ -108,7 +135,7 @@ def _stage(shown: Embedded, classes: Sequence[int]) -> str:
 <div class="tools">
 <button type="button" id="mask" aria-pressed="true">Mask</button>
 <button type="button" id="outline" aria-pressed="true">Outline</button>
-<label>Opacity <input id="opacity" type="range" min="0" max="100" value="20"></label>
+<label>Opacity <input id="opacity" type="range" min="0" max="100" value="15"></label>
 <div class="legend" role="group" aria-label="Labels">{legend}</div>
 </div>
 <p class="small">{html.escape(shown.said)} The patient's right is on the left.</p>

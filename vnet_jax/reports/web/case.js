@@ -10,8 +10,8 @@
   const box = at("viewer"), canvas = at("canvas"), slice = at("slice");
 
   const { Niivue, NVImage, NVMesh, DRAG_MODE } = globalThis.niivue;
-  let nv, ct, mask, classes, first;
-  let view = PLANES, plane = AXIAL, shown = true, outlined = true, opacity = 0.2;
+  let nv, ct, mask, classes;
+  let view = PLANES, plane = AXIAL, shown = true, outlined = true, opacity = 0.15;
   const hidden = new Set();
 
   function giveUp(reason) {
@@ -175,7 +175,7 @@
     nv.setScale(1);
     nv.setPan2Dxyzmm([0, 0, 0, 1]);
     nv.setRenderAzimuthElevation(180, 10);
-    jump(first);
+    jump(told.first);
   }
 
   function turn(sideways, upwards) {
@@ -314,8 +314,6 @@
       nv.drawImage3D = () => {};
     });
     nv.updateGLVolume();
-    const places = Object.values(told.targets).flat().filter(Boolean);
-    first = places.length ? places[0] : Array.from(nv.frac2mm([0.5, 0.5, 0.5])).slice(0, 3);
     listen();
     offerJumps();
     together(() => {
