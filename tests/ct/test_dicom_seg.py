@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -127,8 +129,13 @@ def test_codes_are_those_of_the_dictionary(tmp_path):
 
 
 def test_it_belongs_to_the_study_and_refers_to_the_slices(tmp_path):
-    files = dicom_writer.write_series(tmp_path / "study")
+    def private(data, index):
+        block = data.private_block(0x0009, "A MAKER", create=True)
+        block.add_new(1, "LO", "Zweistein")
+
+    files = dicom_writer.write_series(tmp_path / "study", change=private)
     _, _, seg = written(tmp_path / "study", tmp_path)
+    assert not any(element.tag.is_private for element in seg.iterall())
     source = pydicom.dcmread(files[0])
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientName"):
         assert seg[keyword].value == source[keyword].value
@@ -158,12 +165,11 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     target = tmp_path / "out" / "x_seg.dcm"
 
-    def full(self, file, *args, **kwargs):
-        file.write(b"half")
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pydicom.Dataset, "save_as", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             dicom_seg.write_seg(target, mask, stacked, files)
     assert list((tmp_path / "out").iterdir()) == []

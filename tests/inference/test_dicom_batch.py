@@ -159,6 +159,17 @@ def test_a_study_without_a_frame_of_reference(tmp_path, ct, segmenter):
     assert run(jobs, segmenter)[0] == []
 
 
+def test_headers_to_which_no_seg_can_refer_leave_nothing(tmp_path, ct, segmenter):
+    dicom_writer.write_series(tmp_path / "study", ct.array, place)
+    file = sorted((tmp_path / "study").iterdir())[5]
+    data = pydicom.dcmread(file)
+    del data.SOPInstanceUID
+    data.save_as(file)
+    failed, _ = run(batch.plan(tmp_path / "study", tmp_path / "out"), segmenter)
+    assert "no DICOM-SEG fits the CT's headers" in failed[0][1]
+    assert names(tmp_path / "out") == []
+
+
 def test_plans(study, tmp_path):
     (job,) = batch.plan(study, tmp_path / "mask.nii.gz")
     assert job.mask == tmp_path / "mask.nii.gz"

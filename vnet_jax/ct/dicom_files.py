@@ -92,7 +92,8 @@ class Zip:
 
     def __init__(self, path: Path):
         self.path = path
-        self._sizes = {entry.orig_filename: entry for entry in self._entries()}
+        entries = enumerate(self._entries())  # several may have one name
+        self._entry = {f"{e.orig_filename}\0{n}": e for n, e in entries}
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
@@ -120,12 +121,12 @@ class Zip:
     @cached_property
     def names(self) -> list[str]:
         """Names in the zip, sorted; hidden ones are left out."""
-        return sorted(name for name in self._sizes if not _is_hidden(name))
+        return sorted(name for name in self._entry if not _is_hidden(name))
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, or None where it does not begin as a DICOM file."""
         try:
-            with self._archive.open(self._sizes[name]) as file:
+            with self._archive.open(self._entry[name]) as file:
                 return _whole(self.path, file)
         except InputError:
             raise

@@ -14,6 +14,7 @@ from vnet_jax.ct import dicom_library
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 PLAIN = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
 META_LENGTH = b"\x02\0\0\0UL\x04\0"
+LARGEST = 10**9  # that an integer may be
 MOST_INFLATED = 1 << 26  # bytes of a deflated file
 PATIENT = (
     "PatientName",
@@ -101,11 +102,12 @@ def text(head, keyword: str) -> str:
 
 
 def integer(head, keyword: str) -> int | None:
-    """A value as an integer, or None where there is none."""
+    """A value as an integer, or None where there is none of a bearable size."""
     try:
-        return int(head.get(keyword))
+        value = int(head.get(keyword))
     except Exception:
         return None
+    return value if abs(value) <= LARGEST else None
 
 
 def numbers(levels, keyword: str, count: int) -> tuple[float, ...]:

@@ -186,7 +186,9 @@ def _padding(head, stored: np.ndarray) -> np.ndarray | None:
     if value is None or isinstance(value, bytes):
         return None
     ends = [int(value), int(head.get("PixelPaddingRangeLimit", value))]
-    return (stored >= min(ends)) & (stored <= max(ends))
+    # Some write -2000 as 63536, its bits without a sign.
+    low, high = sorted(np.array(ends).astype(stored.dtype).tolist())
+    return (stored >= low) & (stored <= high)
 
 
 def _scaled(stored: np.ndarray, one: Slice) -> np.ndarray:

@@ -7,6 +7,7 @@ to be filed with the study; nothing else that is written does.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -90,16 +91,19 @@ def write_seg(
     if not labels:
         raise ValueError("a segmentation without a segment")
     highdicom = dicom_library.load("highdicom", told)
-    with dicom_library.quiet():
-        sources = _sources(stacked, files, told)
-        planes = _planes(mask, stacked, labels)
-        try:
-            made = _segmentation(highdicom, planes, labels, sources)
-        except (AttributeError, ValueError, TypeError, KeyError) as error:
-            wrong = f"no DICOM-SEG fits the CT's headers ({type(error).__name__})"
-            raise InputError(told, wrong, "pass --nodicom_seg") from None
-        with replacing(path) as file:
-            made.save_as(file)
+    try:
+        with dicom_library.quiet():
+            sources = _sources(stacked, files, told)
+            planes = _planes(mask, stacked, labels)
+            whole = io.BytesIO()
+            _segmentation(highdicom, planes, labels, sources).save_as(whole)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # whatever odd headers make of it
+        wrong = f"no DICOM-SEG fits the CT's headers ({type(error).__name__})"
+        raise InputError(told, wrong, "pass --nodicom_seg") from None
+    with replacing(path) as file:
+        file.write(whole.getbuffer())
 
 
 def check_reference(one: Slice, told: PathLike | None = None) -> None:
@@ -136,14 +140,13 @@ def _sources(stacked: Stack, files: Files, told) -> list:
 
 
 def _completed(head, stacked: Stack):
-    """A header without pixels and private parts, with all that a SEG takes from it.
+    """A header without pixels, with all that a SEG takes from it.
 
     The thickness is the distance of the slices, whatever the file states: readers
     take a segment's volume from it.
     """
     if "PixelData" in head:
         del head.PixelData
-    head.remove_private_tags()
     measures = head
     if stacked.slices[0].frame is not None:
         groups = head.SharedFunctionalGroupsSequence[0]

@@ -55,8 +55,8 @@ class Series:
 
     @property
     def uid(self) -> str:
-        """SeriesInstanceUID."""
-        return self.about.series
+        """SeriesInstanceUID, as it may be printed."""
+        return re.sub(r"[^0-9.]", "?", self.about.series)[:64]
 
     @cached_property
     def images(self) -> tuple[Slice, ...]:
@@ -91,7 +91,7 @@ class Series:
         facts = [f"{len(self.images)} slices of {self.step_mm:.3g} mm"]
         facts += [f"{self.kernel} kernel"] if about.kernel else []
         facts += ["contrast"] if about.contrast else []
-        return f"{self.uid or 'without UID'} ({', '.join(facts)})"
+        return f"{self.uid} ({', '.join(facts)})"
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,9 @@ def _check_gaps(ordered: Sequence[Slice], depth: np.ndarray, path) -> None:
     doubled = np.flatnonzero(steps < max(DOUBLED * usual, 0.01))
     if doubled.size:
         at = int(doubled[0])
-        wrong = (
-            f"doubled positions: {ordered[at].called} and {ordered[at + 1].called} lie "
-            f"at one place, and so do {doubled.size - 1} other pairs"
-        )
+        pair = f"{ordered[at].called} and {ordered[at + 1].called}"
+        more = f", and {doubled.size - 1} more pairs" if doubled.size > 1 else ""
+        wrong = f"doubled positions: {pair} lie at one place{more}"
         raise InputError(path, wrong, "give one phase or copy of the series")
     gaps = np.flatnonzero(steps > GAP * usual)
     if gaps.size:

@@ -326,14 +326,15 @@ def write(
     grid = scan.volume.grid
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with clock("write"):
+        # First: headers that it cannot refer to are found here, with nothing written.
+        study = job.dicom if job.with_seg else None
+        also = write_case_seg(job.seg, result.mask, study)
+        also += write_straight(job.extra(STRAIGHT), result.mask, grid)
         for name, mask in result.stages.items():
             write_mask(job.extra(name), mask, grid)
         for name, kept in result.maps.items():
             write_scaled(job.extra(name), kept.volumes, grid, kept.slope)
         write_mask(job.mask, result.mask, grid)
-        also = write_straight(job.extra(STRAIGHT), result.mask, grid)
-        study = job.dicom if job.with_seg else None
-        also += write_case_seg(job.seg, result.mask, study)
     with clock("picture"):
         case_picture(
             job.beside(".png"),
