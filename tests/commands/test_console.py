@@ -33,6 +33,33 @@ def call(*arguments, folder=ROOT, module=("-m", "vnet_jax")):
     )
 
 
+#: A program of a few flags, which imports nothing that takes long.
+PROGRAM = """
+import sys, types
+from absl import flags
+from ml_collections import config_flags
+flags.DEFINE_string("out", None, "a folder", required={required})
+flags.DEFINE_integer("workers", 1, "processes")
+CONFIG = config_flags.DEFINE_config_file("config", None, "a config", lock_config=True)
+module = types.ModuleType("slow", "Sleeps.")
+def main(argv):
+    import time
+    print("runs", flush=True)
+    {body}
+module.main = main
+sys.modules["vnet_jax.commands.slow"] = module
+from vnet_jax.commands import output_flags, run
+run("slow")
+"""
+
+
+def flagged(*arguments, folder=ROOT):
+    """The program with a flag that must be given."""
+    body = "print(CONFIG.value.phase, CONFIG.value.epochs)"
+    program = PROGRAM.format(required=True, body=body)
+    return call(*arguments, folder=folder, module=("-c", program))
+
+
 def test_alone_it_lists_every_program_of_bin():
     known = console.names()
     bare = {path.stem for path in (ROOT / "bin").glob("*.py")} - {"bench"}
@@ -76,29 +103,34 @@ def test_help_of_a_command_speaks_of_it():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("evaluate", "--predictons=x"), "Unknown command line flag 'predictons'"),
-        (("evaluate", "--out=x"), "--predictions is missing"),
-        (("evaluate", "--workers=two"), "flag --workers=two"),
-        (("configs", "phase1"), "'phase1' belongs to no flag"),
-        (("augment", "--config=phase9"), "phase9: no such config; give a file, or one"),
+        (("--ot=x",), "Unknown command line flag 'ot'"),
+        ((), "--out is missing; --help lists the flags"),
+        (("--out=x", "--workers=two"), "flag --workers=two"),
+        (("--out=x", "stray"), "'stray' belongs to no flag"),
+        (("--out=x", "--config=phase9"), "phase9: no such config; give a file, or one"),
         (
-            ("augment", "--config=phase1", "--config.epoch=3"),
+            ("--out=x", "--config=phase1", "--config.epoch=3"),
             "no field epoch; did you mean epochs?",
         ),
-        (("augment", "--config", "phase1", "--config.epochs=x"), "--config.epochs=x"),
+        (("--out=x", "--config", "phase1", "--config.epochs=x"), "--config.epochs=x"),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_status_2(arguments, said, tmp_path):
-    done = call(*arguments, folder=tmp_path)
+    done = flagged(*arguments, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr and done.stderr.count("\n") == 1
     assert done.stderr.startswith("vnet_jax: ")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_flags_and_a_config_by_name():
+    done = flagged("--out", "x", "--config", "phase2", "--config.epochs=7")
+    assert (done.returncode, done.stdout) == (0, "runs\n2 7\n")
+
+
 def test_a_fault_in_ones_own_config_keeps_its_traceback(tmp_path):
     (tmp_path / "mine.py").write_text("def get_config():\n    return None.x\n")
-    done = call("augment", "--config=mine.py", folder=tmp_path)
+    done = flagged("--out=x", "--config=mine.py", folder=tmp_path)
     assert done.returncode == 1
     assert "mine.py" in done.stderr and "Traceback" in done.stderr
 
@@ -208,26 +240,11 @@ def test_dry_runs_write_nothing(scored, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-SLEEPS = """
-import sys, types
-module = types.ModuleType("slow")
-module.__doc__ = "Sleeps."
-def main(argv):
-    import time
-    print("runs", flush=True)
-    {body}
-module.main = main
-sys.modules["vnet_jax.commands.slow"] = module
-from vnet_jax.commands import output_flags, run
-run("slow")
-"""
-
-
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
 def test_signals_end_with_their_status(number, status):
-    program = SLEEPS.format(body="time.sleep(60)")
+    program = PROGRAM.format(required=False, body="time.sleep(60)")
     with subprocess.Popen(
         [sys.executable, "-c", program, "--json"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -253,7 +270,7 @@ def test_signals_end_with_their_status(number, status):
     ],
 )
 def test_statuses(body, status, said):
-    done = call("--json", module=("-c", SLEEPS.format(body=body)))
+    done = call("--json", module=("-c", PROGRAM.format(required=False, body=body)))
     assert done.returncode == status
     facts = json.loads(done.stdout)
     assert facts["status"] == status and facts["command"] == "slow"

@@ -107,8 +107,8 @@ def test_a_grid_by_flags(data):
         (("--data=nowhere",), "pass --data=DIR"),
         (("--data=my data", "--spacing=1,2"), "--spacing=1,2 is not z,y,x"),
         (("--data=my data", "--spacing=1,1,1", "--labels=0"), "--labels=0"),
-        (("--data=my data", "--config=no.py"), "no.py: no such config file"),
-        (("--data=my data", "--spacing=1,1,1", "--config=x"), "both given"),
+        (("--data=my data", "--config=no.py"), "no.py: no such config; give"),
+        (("--data=my data", "--spacing=1,1,1", "--config=phase1"), "both given"),
     ],
 )
 def test_what_it_cannot_do_is_one_line(data, flags, reason):

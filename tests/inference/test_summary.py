@@ -64,4 +64,7 @@ def test_one_line():
     facts |= {"tumour_count": 0, "tumours": [], "warnings": []}
     facts["review"] = {"flag": False, "reasons": []}
     assert summary.in_one_line(facts) == "kidney left 172 ml, no tumour"
-    assert summary.in_one_line({"status": "no_kidney"}) == "no kidney found"
+    facts |= {"status": "no_kidney", "review": {"reasons": ["no_kidney"]}}
+    assert summary.in_one_line(facts) == "no kidney found"
+    facts["warnings"] = [{"code": "not_abdomen"}]
+    assert summary.in_one_line(facts) == "no kidney found [not_abdomen]"

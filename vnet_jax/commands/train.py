@@ -62,6 +62,6 @@ def main(argv: list[str]) -> int:
         print(f"vnet_jax: {error}", file=sys.stderr)
         output.tell(error={"line": str(error)})
         return 1
-    if FLAGS.json:
+    if FLAGS.json and hosts.is_lead():
         output.tell(**outlook.of_end(Path(workdir)))
     return status

@@ -23,8 +23,8 @@ MAPS, MAPS_BFLOAT16 = 7.0, 3.5
 #: A class and a weight for each voxel of a window, and the mean that is made of them.
 SUMS = 2 * 4
 LESS = (
-    "close other programs, raise the container's limit, or pass --dtype=bfloat16, "
-    "which takes a third less where the processor multiplies it (AVX512_BF16, AMX)"
+    "close other programs, raise the container's limit, or pass --dtype=bfloat16, a "
+    "third less where the processor multiplies it (AVX512_BF16, AMX)"
 )
 
 

@@ -103,8 +103,10 @@ def in_one_line(facts: Mapping) -> str:
     Returns:
         For example "kidney left 172 ml, right 160 ml, tumour 31 mm (left)".
     """
+    codes = [w["code"] for w in facts["warnings"]]
+    codes += [r for r in facts["review"]["reasons"] if r not in codes]
     if facts["status"] == "no_kidney":
-        return "no kidney found"
+        return _with("no kidney found", [c for c in codes if c != "no_kidney"])
     volumes = facts["volumes_ml"]
     sides = [
         f"{side} {volumes[f'kidney_{side}']:.0f} ml"
@@ -116,7 +118,9 @@ def in_one_line(facts: Mapping) -> str:
     ]
     shown, rest = tumours[:3], facts["tumour_count"] - 3
     shown += [f"{rest} more tumours"] if rest > 0 else []
-    codes = [w["code"] for w in facts["warnings"]]
-    codes += [r for r in facts["review"]["reasons"] if r not in codes]
     text = "kidney " + ", ".join([*sides, *(shown or ["no tumour"])])
+    return _with(text, codes)
+
+
+def _with(text: str, codes: Sequence[str]) -> str:
     return f"{text} [{', '.join(codes)}]" if codes else text
