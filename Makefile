@@ -69,4 +69,4 @@ $(BASELINE)/.installed-baseline: $(BASELINE)/bin/python pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BASELINE) demo .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(BASELINE) demo fuzz_faults .pytest_cache .ruff_cache build *.egg-info
