@@ -78,4 +78,4 @@ $(BASELINE)/.installed-baseline: $(BASELINE)/bin/python pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BASELINE) demo docs/_build .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(BASELINE) demo docs/_build fuzz_faults .pytest_cache .ruff_cache build *.egg-info

@@ -3,13 +3,14 @@
 import gzip
 import itertools
 import os
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from vnet_jax.ct import header, nifti, stream
+from vnet_jax.ct import checks, header, nifti, stream
 from vnet_jax.ct.geometry import Grid, is_oblique
 from vnet_jax.errors import InputError
 
@@ -240,6 +241,18 @@ def test_12_slope_and_intercept_exactly_once(put, hu):
     scan = nifti.read_ct(put(stored, scl_slope=2, scl_inter=-1024))
     assert scan.volume.array.dtype == np.int16
     np.testing.assert_array_equal(scan.volume.array, even)
+
+
+def test_12_scaling_takes_no_more_memory_than_is_asked_for(put, hu, monkeypatch):
+    """The stored voxels, what the header's check adds for HU, and a slab."""
+    monkeypatch.setattr(checks, "SAMPLES", 10_000)
+    stored = np.tile((hu.clip(-1024) + 1024).astype(np.uint16), (3, 3, 3))
+    path = put(stored, "ct.nii", scl_slope=1, scl_inter=-1024)
+    tracemalloc.start()
+    nifti.read_ct(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < (2 + 4) * stored.size + 3 * stream.READ
 
 
 def test_12_a_fractional_slope_gives_float32(put, hu):

@@ -100,7 +100,8 @@ def _segmented(segmenter, path: Path, out: Path, looks_right) -> tuple[str, str]
     wanted = {file for job in whole for file in job.outputs()}
     left = set(out.iterdir())
     if left - wanted or any(job.mask not in left for job in whole):
-        return FAULT, f"wrote {sorted(file.name for file in left)}"
+        names = sorted(file.name for file in left)
+        return FAULT, f"wrote {names}; {[line for _, line in failed]}"
     for job in whole:
         if wrong := looks_right(path, job.mask):
             return FAULT, wrong

@@ -1,11 +1,13 @@
 """Files of weights without PyTorch; tests/baseline has those of PyTorch."""
 
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vnet_jax import memory
 from vnet_jax.errors import InputError
 from vnet_jax.runs.weight_files import is_weights_name, read_weights, write_weights
 
@@ -76,6 +78,16 @@ def test_python_objects_are_not_unpickled(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=np.array([print], dtype=object))
     with pytest.raises(InputError, match="allow_pickle=False"):
+        read_weights(path)
+
+
+def test_a_bomb_is_refused_before_it_unfolds(tmp_path, monkeypatch):
+    path = tmp_path / "weights.npz"
+    np.savez_compressed(path, zeros=np.zeros(1 << 20, np.float32))
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 20)
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)  # whoever inflates, fails
+    with pytest.raises(InputError, match=r"its arrays need .* are free"):
         read_weights(path)
 
 

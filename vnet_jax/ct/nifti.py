@@ -235,15 +235,22 @@ def _scaled(stored: np.ndarray, head: header.Header) -> np.ndarray:
     if (slope, intercept) == (1, 0):
         return _compact(stored)
     whole = stored.dtype.kind in "iu" and slope % 1 == 0 and intercept % 1 == 0
-    if whole:
+    if whole and abs(intercept) < 2**31:
         ends = [slope * float(v) + intercept for v in (stored.min(), stored.max())]
         if _fits_int16(min(ends), max(ends)) and abs(slope) < 2**15:
-            hu = stored.astype(np.int32) * np.int32(slope)
-            return (hu + np.int32(intercept)).astype(np.int16)
+            return _whole_hu(stored, np.int32(slope), np.int32(intercept))
     with np.errstate(all="ignore"):  # too large for float32: Inf, which the checks find
         hu = stored.astype(np.float32)
         hu *= np.float32(slope)
         hu += np.float32(intercept)
+    return hu
+
+
+def _whole_hu(stored, slope: np.int32, intercept: np.int32) -> np.ndarray:
+    """int16 HU, slab by slab: no int32 copies of the whole volume."""
+    hu = np.empty(stored.shape, np.int16, "F")
+    for index in range(stored.shape[2]):
+        hu[:, :, index] = stored[:, :, index].astype(np.int32) * slope + intercept
     return hu
 
 

@@ -16,6 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
+from vnet_jax import memory
 from vnet_jax.data.files import whole_file
 from vnet_jax.errors import InputError
 from vnet_jax.runs import tensors
@@ -79,6 +80,8 @@ def write_weights(path, state: Mapping[str, np.ndarray]) -> None:
 
 def _read_npz(path: Path) -> dict:
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        stated = sum(entry.file_size for entry in arrays.zip.infolist())
+        memory.check_room(stated, "its arrays")  # a zip may unfold to a thousandfold
         return {name: arrays[name] for name in arrays.files}
 
 
