@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOMS = (
-    "ct models data scores runs reports registration inference training experiments "
-    "commands"
+    "ct models data scores measures runs reports registration inference training "
+    "experiments commands"
 ).split()  # README: "The house"
 PACKAGE = Path(__file__).parent.parent / "vnet_jax"
 FILES = sorted(p for p in PACKAGE.glob("*/*.py") if p.parent.name in ROOMS)

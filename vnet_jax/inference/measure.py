@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import pdist
+from collections.abc import Mapping
 
-from vnet_jax.ct.geometry import Grid, Volume
+import numpy as np
+
+from vnet_jax.ct.geometry import Grid, Volume, bounding_box
 from vnet_jax.inference.components import Components, find_components
-from vnet_jax.inference.rules import KIDNEY, TUMOUR
+from vnet_jax.inference.rules import CYST, KIDNEY, TUMOUR
+from vnet_jax.measures.diameter import max_diameter_mm
+from vnet_jax.measures.kidney import Kidney, look_at
+from vnet_jax.measures.tumour import describe
 
 #: Two components whose centres are further apart than this in x are the two kidneys;
 #: closer ones may be two pieces of one. Kidneys lie 90 to 180 mm apart.
@@ -16,8 +19,6 @@ APART_MM = 60.0
 #: A single component with at least this share of itself on either side of the midline
 #: is a horseshoe kidney, cut at the midline.
 FUSED_SHARE = 0.2
-#: The class of cysts, where a network tells them from the kidney.
-CYST = 3
 #: Denser than fat and lung: the body without the air around and in it.
 BODY_HU = -200.0
 #: Tumours listed one by one. No patient has as many; a network with random weights
@@ -26,61 +27,6 @@ TUMOURS = 100
 #: Voxels per step in the search for the midline; the mean over 1 voxel in 64 is
 #: within a fraction of a millimetre of that over all.
 STRIDE = 4
-
-
-def max_diameter_mm(mask: np.ndarray, grid: Grid) -> float:
-    """Largest distance between two voxel centres of a mask.
-
-    Exact: the farthest pair lies on the convex hull. Centres, since the longest of many
-    chords is biased upwards anyway: over 20 balls of 20 mm, each at another place on a
-    3 x 0.78 x 0.78 mm grid, centres give 19.93 mm in the mean, the voxels' faces 22.39,
-    their corners 22.90.
-
-    Args:
-        mask: (D, H, W) bool.
-        grid: where the voxels are.
-
-    Returns:
-        mm; the shortest edge for a single voxel, 0 where the mask is empty.
-    """
-    points = np.argwhere(_row_ends(mask))  # (n, 3)
-    if len(points) < 2:
-        return min(grid.spacing_mm) * len(points)
-    return float(pdist(_hull(grid.to_mm(points))).max())
-
-
-def _row_ends(mask: np.ndarray) -> np.ndarray:
-    """The voxels that end their row along each axis: no other is a corner of the hull.
-
-    (D, H, W) bool. Of a ball of 100 voxels' diameter 1 voxel in 30 is left.
-    """
-    ends = mask.astype(bool)
-    for axis in range(3):
-        line = np.moveaxis(mask, axis, 0).astype(bool)
-        inner = np.zeros_like(line)
-        inner[1:-1] = (
-            np.maximum.accumulate(line)[:-2]
-            & np.maximum.accumulate(line[::-1])[::-1][2:]
-        )
-        ends &= ~np.moveaxis(inner, 0, axis)
-    return ends
-
-
-def _hull(points: np.ndarray) -> np.ndarray:
-    """The corners of the convex hull, also of points in one plane or on one line.
-
-    Args:
-        points: (n, 3) float64, mm, at least two different ones.
-
-    Returns:
-        (m, 3), some of the points.
-    """
-    centred = points - points.mean(axis=0)
-    _, size, axes = np.linalg.svd(centred, full_matrices=False)
-    flat = centred @ axes[size > 1e-9 * size[0]].T  # (n, rank)
-    if flat.shape[1] == 1:
-        return points[[flat.argmin(), flat.argmax()]]
-    return points[ConvexHull(flat).vertices]
 
 
 def body_midline_mm(ct: Volume) -> float:
@@ -161,10 +107,10 @@ def volumes_ml(
     return out
 
 
-def tumours(
+def look_at_kidneys(
     mask: np.ndarray, hu: np.ndarray, grid: Grid, kidneys: Components, sides
-) -> tuple[int, list[dict]]:
-    """The tumours, the largest first.
+) -> dict[str, Kidney | None]:
+    """The parts of each kidney that its tumours are measured against.
 
     Args:
         mask: (D, H, W) uint8 labels.
@@ -174,24 +120,63 @@ def tumours(
         sides: from `split_sides`.
 
     Returns:
-        How many there are, and {"side", "ml", "diameter_mm", "mean_hu", "centre_mm"} of
-        the 100 largest.
+        {"left", "right"}; None for one without parenchyma.
+    """
+    found = {}
+    for name, side in zip(("left", "right"), sides, strict=True):
+        box = bounding_box(side)
+        if box is None:
+            found[name] = None
+            continue
+        part = tuple(slice(s, s + n) for s, n in zip(*box, strict=True))
+        start = kidneys.start + box[0]
+        whole = tuple(slice(s, s + n) for s, n in zip(start, box[1], strict=True))
+        found[name] = look_at(mask[whole] * side[part], hu[whole], start, grid)
+    return found
+
+
+def tumours(
+    mask: np.ndarray,
+    hu: np.ndarray,
+    grid: Grid,
+    kidneys: Components,
+    sides,
+    seen: Mapping[str, Kidney | None],
+) -> tuple[int, list[dict]]:
+    """The tumours, the largest first.
+
+    Args:
+        mask: (D, H, W) uint8 labels.
+        hu: (D, H, W) the unclipped CT.
+        grid: where the voxels are.
+        kidneys: components of the labels > 0.
+        sides: from `split_sides`.
+        seen: from `look_at_kidneys`.
+
+    Returns:
+        How many there are, and of the 100 largest {"side", "ml", "diameter_mm",
+        "mean_hu", "centre_mm"} and what `measures.tumour.describe` tells.
     """
     found = find_components(mask == TUMOUR, hu)
     right = np.zeros(mask.shape, bool)
     right[kidneys.box] = sides[1]
     on_right = np.bincount(found.index.ravel(), right[found.box].ravel())[1:]
-    boxes = found.boxes()
-    return len(found), [
-        {
-            "side": "right" if on_right[i] > found.voxels[i] / 2 else "left",
-            "ml": float(found.voxels[i] * grid.voxel_ml),
-            "diameter_mm": max_diameter_mm(found.index[boxes[i]] == i + 1, grid),
-            "mean_hu": float(found.mean_hu[i]),
-            "centre_mm": grid.to_mm(found.centre_vox[i]).tolist(),
-        }
-        for i in range(min(len(found), TUMOURS))
-    ]
+    boxes, listed = found.boxes(), []
+    for i in range(min(len(found), TUMOURS)):
+        side = "right" if on_right[i] > found.voxels[i] / 2 else "left"
+        tumour = found.index[boxes[i]] == i + 1
+        start = found.start + [part.start for part in boxes[i]]
+        listed.append(
+            {
+                "side": side,
+                "ml": float(found.voxels[i] * grid.voxel_ml),
+                "diameter_mm": max_diameter_mm(tumour, grid),
+                "mean_hu": float(found.mean_hu[i]),
+                "centre_mm": grid.to_mm(found.centre_vox[i]).tolist(),
+                **describe(tumour, start, mask, seen[side], grid),
+            }
+        )
+    return len(found), listed
 
 
 def touches_border(mask: np.ndarray) -> bool:
@@ -222,16 +207,18 @@ def measure(mask: np.ndarray, ct: Volume) -> dict:
         ct: the unclipped CT.
 
     Returns:
-        {"volumes_ml", "tumour_count", "tumours", "kidney_median_hu"}; the last is None
-        without kidney.
+        {"volumes_ml", "kidneys", "tumour_count", "tumours", "kidney_median_hu"}; the
+        last is None without kidney.
     """
     kidneys = find_components(mask > 0)
     midline = body_midline_mm(ct)
     sides = split_sides(kidneys, ct.grid, midline)
     tissue = ct.array[mask == KIDNEY]
-    count, listed = tumours(mask, ct.array, ct.grid, kidneys, sides)
+    seen = look_at_kidneys(mask, ct.array, ct.grid, kidneys, sides)
+    count, listed = tumours(mask, ct.array, ct.grid, kidneys, sides, seen)
     return {
         "volumes_ml": volumes_ml(mask, kidneys, sides, ct.grid),
+        "kidneys": {side: one and one.as_dict() for side, one in seen.items()},
         "tumour_count": count,
         "tumours": listed,
         "kidney_median_hu": float(np.median(tissue)) if tissue.size else None,

@@ -11,7 +11,7 @@ from vnet_jax.ct.nifti import Scan
 from vnet_jax.inference.measure import touches_border
 
 #: Version of the schema: grows when a field changes its meaning or goes.
-SCHEMA = 2
+SCHEMA = 3
 #: Median kidney HU below which the CT was taken without contrast. With contrast it is
 #: 120 to 230, without about 30.
 CONTRAST_HU = 70.0

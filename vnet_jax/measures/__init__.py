@@ -1,0 +1,1 @@
+"""What a mask says about a kidney and each of its tumours; `docs/measures.md`."""
