@@ -112,7 +112,7 @@ def plan(
         Job(name, file, mask, _kidneys_of(kidneys, name, single))
         for (name, file), mask in zip(inputs, masks, strict=True)
     ]
-    _refuse_overwriting(jobs)
+    refuse_overwriting(jobs)
     return jobs
 
 
@@ -144,7 +144,7 @@ def _kidneys_of(kidneys, name: str, single: bool) -> Path | None:
     return kidneys
 
 
-def _refuse_overwriting(jobs: Sequence[Job]) -> None:
+def refuse_overwriting(jobs: Sequence[Job]) -> None:
     """No output may take the place of an input, or of another case's output."""
     files = [file for job in jobs for file in (job.source, job.kidneys) if file]
     read = {file.resolve() for file in files}

@@ -1,0 +1,56 @@
+"""The programs themselves, as a user starts them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.measures.shapes import KITS, ball, ellipsoid, grid
+from vnet_jax.ct.nifti import write_image, write_mask
+
+BIN = Path(__file__).parents[2] / "bin"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A CT of a kidney with a tumour on the right, with a mask, and a broken mask."""
+    root = tmp_path_factory.mktemp("measure")
+    g = grid((120, 90, 160), KITS)
+    kidney, tumour = ellipsoid(g, (25, 20, 50), (40, 0, 0)), ball(g, 12, (62, 0, 10))
+    hu = (ellipsoid(g, (78, 44, 500)) * 1040 - 1000).astype("int16")
+    hu[:, 5:12, 60:140] = -100
+    hu[kidney], hu[tumour] = 160, 60
+    labels = kidney.astype("uint8")
+    labels[tumour] = 2
+    for folder in ("cts", "masks"):
+        (root / folder).mkdir()
+    for name in ("a", "b"):
+        write_image(root / "cts" / f"{name}.nii.gz", hu, g)
+    write_mask(root / "masks" / "a.nii.gz", labels, g)
+    (root / "masks" / "b.nii.gz").write_bytes(b"none")
+    return root
+
+
+def start(place, program, *flags):
+    return subprocess.run(
+        [sys.executable, str(BIN / f"{program}.py"), *flags],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_folder_with_a_broken_mask(place):
+    done = start(place, "measure", "--image", "cts", "--mask", "masks", "--out", "out")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "vnet_jax: masks/b.nii.gz: " in done.stderr
+    assert "1 of 2 cases are in out" in done.stdout
+    facts = json.loads((place / "out" / "a.json").read_text())
+    (tumour,) = facts["tumours"]
+    assert (tumour["side"], tumour["pole"]) == ("right", "middle")
+    assert tumour["axial_diameter_mm"] == pytest.approx(24, abs=1)
+    assert 0.4 < tumour["exophytic_share"] < 0.9
