@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.measures.shapes import KITS, ball, ellipsoid, grid
-from vnet_jax.ct.nifti import write_image, write_mask
+from vnet_jax.ct.nifti import read_labels, write_image, write_mask
 
 BIN = Path(__file__).parents[2] / "bin"
 
@@ -43,14 +43,34 @@ def start(place, program, *flags):
     )
 
 
-def test_a_folder_with_a_broken_mask(place):
-    done = start(place, "measure", "--image", "cts", "--mask", "masks", "--out", "out")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "vnet_jax: masks/b.nii.gz: " in done.stderr
-    assert "1 of 2 cases are in out" in done.stdout
-    facts = json.loads((place / "out" / "a.json").read_text())
+@pytest.fixture(scope="module")
+def first(place):
+    """The folder, measured."""
+    return start(place, "measure", "--image", "cts", "--mask", "masks", "--out", "one")
+
+
+def test_a_folder_with_a_broken_mask(place, first):
+    assert first.returncode == 2
+    assert "Traceback" not in first.stderr
+    assert "vnet_jax: masks/b.nii.gz: " in first.stderr
+    assert "1 of 2 cases are in one" in first.stdout
+    facts = json.loads((place / "one" / "a.json").read_text())
     (tumour,) = facts["tumours"]
     assert (tumour["side"], tumour["pole"]) == ("right", "middle")
     assert tumour["axial_diameter_mm"] == pytest.approx(24, abs=1)
     assert 0.4 < tumour["exophytic_share"] < 0.9
+
+
+def test_a_corrected_mask_is_measured_and_compared(place, first):
+    labels = read_labels(place / "masks" / "a.nii.gz").volume
+    labels.array[ball(labels.grid, 15, (62, 0, 10)) & (labels.array > 0)] = 2
+    write_mask(place / "corrected.nii.gz", labels.array, labels.grid)
+    given = ("--image", "cts/a.nii.gz", "--mask", "corrected.nii.gz", "--out", "two")
+    assert start(place, "measure", *given).returncode == 0
+    days = ("--dates", "2024-01-05,2025-01-04")
+    done = start(place, "compare", "one/a.json", "two/a.nii.gz", *days)
+    assert done.returncode == 0, done.stderr
+    assert "| 1 right, matched |" in done.stdout
+    assert "1 of 1 comparisons are in compared" in done.stdout
+    names = sorted(path.name for path in (place / "compared").iterdir())
+    assert names == [f"comparison.{end}" for end in ("html", "json", "png")]

@@ -102,7 +102,9 @@ def _surface(visit: Visit, i: int) -> np.ndarray:
     return surface_mm(mask, start, visit.mask.grid)
 
 
-def compare(before: Visit, after: Visit, days: int | None) -> tuple[dict, list[Group]]:
+def compare(
+    before: Visit, after: Visit, days: int | None
+) -> tuple[dict, list[Group], dict[str, Motion | None]]:
     """What has changed from one date to the other.
 
     Args:
@@ -111,14 +113,14 @@ def compare(before: Visit, after: Visit, days: int | None) -> tuple[dict, list[G
         days: between them, or None.
 
     Returns:
-        The facts, ready for JSON (`docs/measures.md` states them), and the groups of
-        tumours in the same order as their facts.
+        The facts, ready for JSON (`docs/measures.md` states them); the groups of
+        tumours in the same order as their facts; the motion of each kidney.
     """
     motions = align(before, after)
     found = groups(before, after, motions)
     slices_mm = max(before.slices_mm, after.slices_mm)
     rows = [_tumour(g, before, after, days, slices_mm) for g in found]
-    return {
+    facts = {
         "format": FORMAT,
         "before": _identity(before),
         "after": _identity(after),
@@ -134,7 +136,8 @@ def compare(before: Visit, after: Visit, days: int | None) -> tuple[dict, list[G
             *after.warnings,
             *_doubts(before, after, motions, days),
         ],
-    }, found
+    }
+    return facts, found, motions
 
 
 def _identity(visit: Visit) -> dict:
