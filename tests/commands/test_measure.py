@@ -54,6 +54,8 @@ def test_a_folder_with_a_broken_mask(place, first):
     assert "Traceback" not in first.stderr
     assert "vnet_jax: masks/b.nii.gz: " in first.stderr
     assert "1 of 2 cases are in one" in first.stdout
+    names = sorted(path.name for path in (place / "one").iterdir())
+    assert names == ["a.html", "a.json", "a.nii.gz", "a.png", "report.html"]
     facts = json.loads((place / "one" / "a.json").read_text())
     (tumour,) = facts["tumours"]
     assert (tumour["side"], tumour["pole"]) == ("right", "middle")

@@ -135,3 +135,14 @@ def test_what_cannot_be_planned_is_one_line(place):
             measured.plan(image, given, place / out)
     with pytest.raises(InputError, match="has no mask of x"):
         measured.plan(ct, mask, place / "out", ["x"])
+
+
+def test_pages_are_written_where_they_are_asked_for(place):
+    jobs, _ = measured.plan(place / "ct.nii.gz", place / "mask.nii.gz", place / "out")
+    run(jobs)
+    assert not (place / "out" / "ct.html").exists()
+    assert "its page written" in run(jobs, report=True)[1]
+    page = (place / "out" / "ct.html").read_text()
+    assert "Exophytic" in page
+    assert (place / "out" / "report.html").is_file()
+    assert "unchanged, skipped" in run(jobs, report=True)[1]

@@ -5,9 +5,9 @@
         --labels kidney=1,tumour=2,cyst=3
 
 Writes what bin/infer.py writes beside a mask: the measures as `.json` (docs/summary.md,
-docs/measures.md), the picture, and the mask itself on the CT's grid. The mask may have
-another axis order, extent or data type. A mask that cannot be measured is told in one
-line; the others go on, and the exit status is 2.
+docs/measures.md), a picture and a page to look at it, and the mask itself on the CT's
+grid. The mask may have another axis order, extent or data type. A mask that cannot be
+measured is told in one line; the others go on, and the exit status is 2.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ flags.DEFINE_list(
     "Without: kidney=1,tumour=2,cyst=3, and others are refused",
 )
 flags.DEFINE_list("cases", [], "the names of those to take; all by default")
+flags.DEFINE_bool(
+    "report", True, "also write a page to look at each case (x.html) and at all of them"
+)
 flags.DEFINE_bool("overwrite", False, "also cases that are done and unchanged")
 flags.DEFINE_bool("strict", False, "stop at the first case that fails")
 flags.mark_flags_as_required(["image", "mask"])
@@ -50,7 +53,13 @@ def main(argv: list[str]) -> int:
     if bare:
         print(f"{len(bare)} CTs without a mask were left out: {', '.join(bare[:5])}")
     sharding.use_device("cpu")  # nothing here needs another
-    failed = measured.run(jobs, labels, overwrite=FLAGS.overwrite, strict=FLAGS.strict)
+    failed = measured.run(
+        jobs,
+        labels,
+        overwrite=FLAGS.overwrite,
+        strict=FLAGS.strict,
+        report=FLAGS.report,
+    )
     if failed:
         print(f"vnet_jax: {len(failed)} of {len(jobs)} cases failed:", file=sys.stderr)
         for _, reason in failed:

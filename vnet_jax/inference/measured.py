@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from vnet_jax.ct.nifti import Scan, read_ct
 from vnet_jax.data.cases import find_inputs
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import summary
+from vnet_jax.inference import html_pages, summary
 from vnet_jax.inference.batch import Job, refuse_overwriting, write
 from vnet_jax.inference.case import Clock, Result
 from vnet_jax.inference.confidence import assess
@@ -102,6 +103,7 @@ def run(
     *,
     overwrite: bool = False,
     strict: bool = False,
+    report: bool = False,
     stream=None,
 ) -> list[tuple[Job, str]]:
     """Measures every mask; one that fails is told and the others go on.
@@ -111,6 +113,7 @@ def run(
         labels: which value is what.
         overwrite: also the cases whose CT, mask and labels have not changed.
         strict: stop at the first failure.
+        report: also write a page for each case and one for the folder.
         stream: where progress goes; stderr by default.
 
     Returns:
@@ -120,11 +123,13 @@ def run(
         InputError: with `strict`, the first failure.
     """
     stream = sys.stderr if stream is None else stream
+    if report:
+        html_pages.refuse_same_name(jobs)
     failed: list[tuple[Job, str]] = []
     with Progress("measure", len(jobs), unit="case", stream=stream) as bar:
         for job in jobs:
             try:
-                line = _one(job, labels, overwrite)
+                line = _one(job, labels, overwrite, report)
             except (InputError, OSError, MemoryError) as error:
                 reason = str(error)
                 if not isinstance(error, InputError):
@@ -136,14 +141,17 @@ def run(
                 line = f"failed: {reason}"
             bar.say(f"{job.name}: {line}")
             bar.advance()
+    if report:
+        html_pages.write_cohorts(jobs, failed)
     return failed
 
 
-def _one(job: Job, labels: Labels, overwrite: bool) -> str:
+def _one(job: Job, labels: Labels, overwrite: bool, report: bool) -> str:
     """Measures and writes one case; returns what to tell about it."""
     options = {"labels": labels.as_dict(), "mask_sha256": _mask_sha256(job.kidneys)}
     if not overwrite and _is_done(job, options):
-        return "unchanged, skipped"
+        again = report and html_pages.write_missing(job, partial(read_ct, job.source))
+        return "unchanged, its page written" if again else "unchanged, skipped"
     clock = Clock()
     with clock("read"):
         scan = read_ct(job.source)
@@ -151,7 +159,8 @@ def _one(job: Job, labels: Labels, overwrite: bool) -> str:
     with clock("measure"):
         facts = summarise(scan, given)
     facts = {"case": job.name, **facts, "options": options}
-    write(job, scan, Result(given.mask, {}, {}, facts), facts, clock)
+    result = Result(given.mask, {}, {}, facts, given.mask)
+    write(job, scan, result, facts, clock, report)
     return summary.in_one_line(facts)
 
 
