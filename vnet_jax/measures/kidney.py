@@ -24,6 +24,9 @@ FAT_HU = (-150.0, -30.0)
 DEPTH_MM = 5.0
 #: Smaller pieces of fat are noise, or none of the sinus'.
 LEAST_FAT_ML = 0.1
+#: More voxels and surface elements than any kidney or tumour has: of a mask that has
+#: them, such as an untrained network's, every so many are taken.
+MOST_VOXELS, MOST_ELEMENTS = 4_000_000, 400_000
 #: The kidney's long axis is that of its parenchyma where it is at least this upright;
 #: of a remnant that lies flat, the body's own.
 UPRIGHT = np.cos(np.radians(45))
@@ -40,14 +43,14 @@ class Kidney:
         axis: (3,) unit vector along the kidney, upwards.
         ends_mm: where the parenchyma ends along the axis, from its centre.
         outline: the convex hull, or None where the parenchyma is flat.
-        fat_mm: (n, 3) the surface of the sinus' fat; n may be 0.
+        fat: the surface of the sinus' fat, mm, to ask for the nearest; None without.
     """
 
     centre_mm: np.ndarray
     axis: np.ndarray
     ends_mm: tuple[float, float]
     outline: Hull | None
-    fat_mm: np.ndarray
+    fat: cKDTree | None
 
     @property
     def length_mm(self) -> float:
@@ -80,17 +83,18 @@ def look_at(
     first = np.asarray(start) + box[0]
     part = tuple(slice(s, s + n) for s, n in zip(*box, strict=True))
     tissue = tissue[part]
-    points = grid.to_mm(np.argwhere(tissue) + first)
+    points = grid.to_mm(_some(tissue, MOST_VOXELS) + first)
     centre = points.mean(axis=0)
     axis = _long_axis(points - centre)
     along = (points - centre) @ axis
     outline = hull_of(tissue, first, grid)
-    fat_mm = np.zeros((0, 3))
+    fat = None
     if outline is not None:
         mass = labels[part] > KIDNEY
-        fat_mm = _sinus_fat(outline, hu[part], mass, first, grid)
+        surface = _sinus_fat(outline, hu[part], mass, first, grid)
+        fat = cKDTree(surface) if len(surface) else None
     ends = (float(along.min()), float(along.max()))
-    return Kidney(centre, axis, ends, outline, fat_mm)
+    return Kidney(centre, axis, ends, outline, fat)
 
 
 def _pieces(tissue: np.ndarray) -> np.ndarray:
@@ -132,8 +136,15 @@ def surface_mm(mask: np.ndarray, start: Sequence[int], grid: Grid) -> np.ndarray
         start: its first index in the volume.
         grid: the volume's.
     """
-    cells = elements.find(mask, grid.spacing_mm).places
+    cells = _some(elements.crossed(mask), MOST_ELEMENTS)
     return grid.to_mm(cells - 0.5 + np.asarray(start))
+
+
+def _some(mask: np.ndarray, most: int) -> np.ndarray:
+    """(n, 3) indices of a mask's voxels, all of them or every so many."""
+    inside = np.flatnonzero(mask)
+    chosen = inside[:: -(-len(inside) // most) or 1]
+    return np.stack(np.unravel_index(chosen, mask.shape), axis=1)
 
 
 def sinus_fat_mm(kidney: Kidney, surface: np.ndarray) -> float | None:
@@ -146,9 +157,9 @@ def sinus_fat_mm(kidney: Kidney, surface: np.ndarray) -> float | None:
     Returns:
         0 where they touch; None where no fat was found.
     """
-    if not len(kidney.fat_mm):
+    if kidney.fat is None:
         return None
-    distances, _ = cKDTree(kidney.fat_mm).query(surface)
+    distances, _ = kidney.fat.query(surface)
     return float(distances.min())
 
 

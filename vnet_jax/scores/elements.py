@@ -62,6 +62,16 @@ def find(mask: np.ndarray, spacing_mm: Sequence[float]) -> Elements:
     return Elements(places, areas[codes[tuple(places.T)]])
 
 
+def crossed(mask: np.ndarray) -> np.ndarray:
+    """(D + 1, H + 1, W + 1) bool, the cells that hold an element of the surface.
+
+    Args:
+        mask: (D, H, W) bool.
+    """
+    codes = _codes(mask)
+    return (codes != 0) & (codes != FULL)
+
+
 def _codes(mask: np.ndarray) -> np.ndarray:
     """(D + 1, H + 1, W + 1) uint8, the code of each cell."""
     padded = np.pad(mask.astype(np.uint8), 1)
