@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from vnet_jax.errors import InputError
 from vnet_jax.inference import followed
 from vnet_jax.reports import followup
 
+ROOT = Path(__file__).parents[2]
 MASS = (78, 0, 10)
 
 
@@ -46,7 +48,10 @@ def test_a_patient(place, tmp_path):
     assert "&lt;p&gt;: two dates" in page
     assert "<p>: two dates" not in page
     assert "data:image/png;base64," in page
-    assert "http" not in page
+    assert "://" not in page
+    docs = (ROOT / "docs" / "measures.md").read_text()
+    for field in (*facts, *row, *row["ml"], *facts["alignment"]["right"]):
+        assert f"`{field}`" in docs, field
     text = followup.as_text(facts)
     assert "1 right, matched" in text
     assert "2024-01-05" in page

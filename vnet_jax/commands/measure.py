@@ -19,6 +19,7 @@ from absl import flags
 from vnet_jax.commands import BAD_INPUT
 from vnet_jax.inference import measured
 from vnet_jax.inference.given import parse_labels
+from vnet_jax.reports import niivue
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
@@ -52,6 +53,10 @@ def main(argv: list[str]) -> int:
     jobs, bare = measured.plan(FLAGS.image, FLAGS.mask, FLAGS.out, FLAGS.cases)
     if bare:
         print(f"{len(bare)} CTs without a mask were left out: {', '.join(bare[:5])}")
+    if FLAGS.report and niivue.source() is None:
+        print(
+            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
+        )
     sharding.use_device("cpu")  # nothing here needs another
     failed = measured.run(
         jobs,
