@@ -112,6 +112,7 @@ def test_a_kidney_that_is_gone_takes_its_tumours_along(first, tmp_path):
 def test_uncertainty_is_that_of_the_intervals(first, tmp_path):
     facts = json.loads(first.read_text())
     facts["intervals_ml"] = {"level": 0.9, "tumour": [12.0, 16.0], "kidney_left": None}
+    facts["notice"] = "trained on synthetic CTs"
     before = tmp_path / "p.json"
     before.write_text(json.dumps(facts))
     (tmp_path / "p.nii.gz").write_bytes(first.with_suffix(".nii.gz").read_bytes())
@@ -122,6 +123,7 @@ def test_uncertainty_is_that_of_the_intervals(first, tmp_path):
         intervals={"level": 0.9, "tumour": [18.0, 25.0], "kidney_left": None},
     )
     found = compared(before, after, 50)
+    assert found["notice"] == "trained on synthetic CTs"
     interval = found["uncertainty"]["intervals_ml"]["tumour"]
     assert (interval["low_ml"], interval["high_ml"]) == (2.0, 13.0)
     assert interval["grown"]

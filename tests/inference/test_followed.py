@@ -48,6 +48,10 @@ def test_a_patient(place, tmp_path):
     assert "&lt;p&gt;: two dates" in page
     assert "<p>: two dates" not in page
     assert "data:image/png;base64," in page
+    assert "not a medical device" in page
+    assert str(place) not in page  # where files lie is the affair of the machine
+    followup.page(tmp_path / "x.html", facts | {"notice": "synthetic"}, None)
+    assert "never seen a patient" in (tmp_path / "x.html").read_text()
     assert "://" not in page
     docs = (ROOT / "docs" / "measures.md").read_text()
     for field in (*facts, *row, *row["ml"], *facts["alignment"]["right"]):
@@ -58,19 +62,22 @@ def test_a_patient(place, tmp_path):
 
 
 def test_it_goes_on_where_it_was(place, tmp_path):
-    files = [place / folder / "<p>.json" for folder in ("a", "b")]
+    files = [place / folder / "q.json" for folder in ("a", "b")]
     pairs, _ = followed.plan(*files, tmp_path)
     run(pairs)
-    png = tmp_path / "comparison.png"
-    png.write_bytes(b"mine")
+    page = tmp_path / "comparison.html"
+    page.write_text("mine")
     run(pairs)
-    assert png.read_bytes() == b"mine"
+    assert page.read_text() == "mine"
     dated, _ = followed.plan(*files, tmp_path, ["2024-01-05", "2025-01-04"])
     run(dated)
-    assert png.read_bytes() != b"mine"
-    png.write_bytes(b"mine")
+    assert page.read_text() != "mine"
+    page.write_text("mine")
     run(dated, overwrite=True)
-    assert png.read_bytes() != b"mine"
+    assert page.read_text() != "mine"
+    page.unlink()
+    run(dated)
+    assert page.is_file()
 
 
 def test_folders_with_a_file_of_dates(place, tmp_path):

@@ -125,6 +125,7 @@ def compare(
         "before": _identity(before),
         "after": _identity(after),
         "days": days,
+        "notice": before.facts.get("notice") or after.facts.get("notice") or "",
         "alignment": {side: _motion(m) for side, m in motions.items()},
         "kidneys": {side: _kidney(side, before, after, days) for side in SIDES},
         "total": _total(before, after, days),

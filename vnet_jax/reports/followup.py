@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from vnet_jax.ct.geometry import Volume
-from vnet_jax.reports import canvas, pages, tables
-from vnet_jax.reports.pictures import DPI, INK, MUTED, PAPER, panel
+from vnet_jax.reports import canvas, case_facts, pages, tables
+from vnet_jax.reports.pictures import AMBER, DPI, INK, MUTED, PAPER, panel
 from vnet_jax.reports.planes import Scene, scene
 
 #: Rows of the picture; a patient with more tumours has the rest in the table.
@@ -20,7 +20,6 @@ ROWS = 6
 LEAST_MM, MARGIN_MM = 100.0, 40.0
 TILE_PX, GAP_PX, HEAD_PX, LINE_PX = 360, 12, 56, 34
 PLANES = ((0, "axial"), (1, "coronal"))
-RESEARCH = "Research software, not a medical device."
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +89,8 @@ def kidney_rows(facts: Mapping) -> tuple[list[str], list[list[str]]]:
 def remarks(facts: Mapping) -> list[str]:
     """What must be known to read the numbers."""
     error = facts["uncertainty"]
-    lines = [
+    lines = [facts["notice"]] if facts["notice"] else []
+    lines += [
         f"* a diameter has changed by no more than {error['readers_mm']} mm, by which "
         f"two readers of one CT differ, or than {error['slices_mm']:.1f} mm, a slice: "
         "that may be no change."
@@ -160,6 +160,9 @@ def picture(
         label = f"{names(facts)[when]}, {PLANES[axis][1]}"
         y = 1 - HEAD_PX / 2 / height
         fig.text(x, y, label, color=INK, size=13, weight="bold", va="center")
+    place = (1 - GAP_PX / width, 1 - 10 / height)
+    style = {"color": AMBER, "size": 10, "ha": "right", "va": "top"}
+    fig.text(*place, facts["notice"], **style)
     for row, spot in enumerate(spots):
         top = HEAD_PX + row * (TILE_PX + LINE_PX)
         y = 1 - (top + LINE_PX / 2) / height
@@ -220,7 +223,8 @@ def page(path: str | PathLike, facts: Mapping, png: Path | None) -> None:
     )
     shown = "Each tumour on both dates, its kidney aligned. Contours are the masks."
     parts = [
-        pages.notice(RESEARCH),
+        *([pages.notice(case_facts.SYNTHETIC)] if facts["notice"] else []),
+        pages.paragraph(case_facts.RESEARCH),
         pages.numbers(_tiles(facts)),
         pages.section("Tumours", tables.as_html(*tumour_rows(facts))),
     ]
@@ -254,7 +258,7 @@ def _percent(value: float | None) -> str:
 
 def _sources(facts: Mapping) -> dict[str, str]:
     return {
-        when: f"{facts[when]['case']} ({facts[when]['path']})"
+        when.capitalize(): "/".join(Path(facts[when]["path"]).parts[-2:])
         for when in ("before", "after")
     }
 
