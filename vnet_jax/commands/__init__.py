@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from functools import partial
 
 from absl import app, flags
 
@@ -50,13 +51,13 @@ def run(name: str, package: str = __name__, called: str = "") -> None:
     app.run(
         lambda rest: _guarded(name, command.main, rest),
         argv=argv,
-        flags_parser=_flags_of,
+        flags_parser=partial(_flags_of, more=getattr(command, "ARGUMENTS", False)),
     )
 
 
-def _flags_of(argv: list[str]) -> list[str]:
+def _flags_of(argv: list[str], more: bool) -> list[str]:
     try:
-        return parsing.parse(argv)
+        return parsing.parse(argv, more)
     except InputError as error:
         sys.exit(_refused(error))
     except BrokenPipeError:  # --help | head

@@ -17,12 +17,15 @@ from pathlib import Path
 
 from absl import flags
 
-from vnet_jax.commands import BAD_INPUT
+from vnet_jax.commands import BAD_INPUT, output, output_flags
 from vnet_jax.errors import InputError
 from vnet_jax.inference import followed
 from vnet_jax.reports import followup
 
+#: BEFORE and AFTER are no flags.
+ARGUMENTS = True
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(output_flags)
 flags.DEFINE_string("out", "compared", "folder for numbers, pages and pictures")
 flags.DEFINE_list(
     "dates",
@@ -43,6 +46,7 @@ def main(argv: list[str]) -> int:
     if alone:
         print(f"{len(alone)} cases are in one folder alone: {', '.join(alone[:5])}")
     told, failed = followed.run(pairs, overwrite=FLAGS.overwrite, strict=FLAGS.strict)
+    output.tell(cases=dict(told), failed=failed)
     for reason in failed:
         print(f"vnet_jax: {reason}", file=sys.stderr)
     if len(pairs) == 1 and told:

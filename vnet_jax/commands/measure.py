@@ -16,13 +16,14 @@ import sys
 
 from absl import flags
 
-from vnet_jax.commands import BAD_INPUT
-from vnet_jax.inference import measured
+from vnet_jax.commands import BAD_INPUT, output, output_flags
+from vnet_jax.inference import measured, outlook
 from vnet_jax.inference.given import parse_labels
 from vnet_jax.reports import niivue
 from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(output_flags)
 flags.DEFINE_string("image", None, "the CT: a NIfTI file, a folder, or a data set")
 flags.DEFINE_string(
     "mask",
@@ -65,6 +66,8 @@ def main(argv: list[str]) -> int:
         strict=FLAGS.strict,
         report=FLAGS.report,
     )
+    reasons = {job.name: reason for job, reason in failed}
+    output.tell(cases=[outlook.of_done(job, reasons.get(job.name)) for job in jobs])
     if failed:
         print(f"vnet_jax: {len(failed)} of {len(jobs)} cases failed:", file=sys.stderr)
         for _, reason in failed:

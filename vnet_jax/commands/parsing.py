@@ -49,18 +49,19 @@ def _check(path: str, given: str) -> None:
         raise InputError(given, "no such config", remedy)
 
 
-def parse(argv: list[str]) -> list[str]:
+def parse(argv: list[str], more: bool = False) -> list[str]:
     """Parses the flags.
 
     Args:
         argv: the program's name and its arguments.
+        more: the command takes arguments that are no flags, and checks them itself.
 
     Returns:
-        What absl hands to `main`: the program's name alone.
+        What absl hands to `main`: the program's name, and with `more` those arguments.
 
     Raises:
         InputError: a flag that is unknown, missing or has a wrong value; a field that a
-            config has not; an argument that is no flag.
+            config has not; without `more` an argument that is no flag.
     """
     try:
         rest = flags.FLAGS(argv)
@@ -70,7 +71,7 @@ def parse(argv: list[str]) -> list[str]:
         if not _of_a_field(error):
             raise
         raise InputError(None, f"--config: {_field(error)}") from None
-    if len(rest) > 1:
+    if len(rest) > 1 and not more:
         wrong = f"{rest[1]!r} belongs to no flag"
         raise InputError(None, wrong, "write every value as --flag=value")
     return rest
