@@ -111,10 +111,6 @@ def main(argv: list[str]) -> int:
         sharding.use_device(FLAGS.device)
     sharding.keep_compiled()
     trust = cleaning.asked(tuned)
-    if FLAGS.report and niivue.source() is None:
-        print(
-            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
-        )
     segmenter = Segmenter(
         phase1,
         phase2,
@@ -125,6 +121,10 @@ def main(argv: list[str]) -> int:
         FLAGS.newest,
         FLAGS.whole_ct,
     )
+    if FLAGS.report and niivue.source() is None:
+        print(
+            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
+        )
     failed = batch.run(
         jobs,
         segmenter,
