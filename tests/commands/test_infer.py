@@ -53,8 +53,11 @@ def test_a_batch_with_a_broken_file(place):
     assert lines[-1].startswith("vnet_jax: cts/broken.nii.gz: ")
     assert "1 of 2 cases are in masks" in done.stdout
     names = sorted(path.name for path in (place / "masks").iterdir())
+    ends = ("html", "json", "nii.gz", "png")
     labels = ["labels_itksnap.txt", "labels_slicer.ctbl"]
-    assert names == ["a b.json", "a b.nii.gz", "a b.png", *labels]
+    assert names == [*(f"a b.{end}" for end in ends), *labels, "report.html"]
+    page = (place / "masks" / "report.html").read_text()
+    assert '<a href="a%20b.html">a b</a>' in page and "broken.nii.gz: " in page
     mask = nib.load(place / "masks" / "a b.nii.gz")
     assert mask.shape == GRID.shape
     np.testing.assert_allclose(mask.affine, GRID.affine, atol=1e-5)
@@ -99,6 +102,7 @@ def test_an_ensemble_with_everything_in_one_command(place):
         *("--phase2", "runs/phase2", "--phase2", "runs/phase2", "--flips", "x"),
         *("--save_raw", "--save_probability", "--save_disagreement"),
         *("--postprocess", "components,small,holes", "--min_tumour_ml", "0.5"),
+        "--noreport",
     )
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (place / "all").iterdir()}

@@ -136,10 +136,6 @@ def main(argv: list[str]) -> int:
     if FLAGS.device:
         sharding.use_device(FLAGS.device)
     trust = cleaning.asked(tuned)
-    if FLAGS.report and niivue.source() is None:
-        print(
-            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
-        )
     segmenter = Segmenter(
         phase1,
         phase2,
@@ -159,6 +155,10 @@ def main(argv: list[str]) -> int:
     if FLAGS.dry_run:
         return _tell_plan(jobs, segmenter, keep)
     sharding.keep_compiled()
+    if FLAGS.report and niivue.source() is None:
+        print(
+            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
+        )
     failed = batch.run(
         jobs,
         segmenter,
