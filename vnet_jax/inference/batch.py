@@ -244,6 +244,15 @@ def run(
     return failed
 
 
+def read(job: Job) -> Scan:
+    """The CT of a job, NIfTI or DICOM.
+
+    Raises:
+        InputError: it cannot be read, or its DICOM-SEG could not be written.
+    """
+    return read_study(job.dicom, job.with_seg) if job.dicom else read_ct(job.source)
+
+
 def _under_way(bar: Progress, name: str, began: float, step, done, total) -> None:
     """Shows the windows of a case; some take minutes on a CPU."""
     taken = tqdm.format_interval(time.monotonic() - began)
@@ -264,8 +273,7 @@ def _one(job: Job, segmenter: Segmenter, keep: Keep, overwrite, tell: Tell) -> s
         return "unchanged, skipped"
     clock = Clock()
     with clock("read"):
-        study = job.dicom
-        scan = read_study(study, job.with_seg) if study else read_ct(job.source)
+        scan = read(job)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
     result = segmenter.segment(scan, kidneys, keep, tell)
     facts = {"case": job.name, **result.summary, "options": options}
