@@ -104,6 +104,20 @@ def test_frames_of_one_file_in_any_order(tmp_path):
     assert in_world(seg) == mask_in_world(mask, scan.volume.grid)
 
 
+def test_frames_of_two_files(tmp_path):
+    """They are read as one CT; a DICOM-SEG could refer to one of them alone."""
+    hu = dicom_writer.body()
+    for number, order in enumerate([range(0, 24, 2), range(1, 24, 2)]):
+        data = dicom_writer.enhanced(hu, order)
+        data.SOPInstanceUID = f"1.2.{number}"
+        dicom_writer.save(data, tmp_path / "study" / str(number))
+    np.testing.assert_array_equal(
+        dicom.read_dicom(tmp_path / "study").volume.array, hu.transpose(2, 1, 0)
+    )
+    with pytest.raises(InputError, match=r"several enhanced files.*--nodicom_seg"):
+        written(tmp_path / "study", tmp_path)
+
+
 def test_codes_are_those_of_the_dictionary(tmp_path):
     codes = pydicom.sr.codedict.codes
     dicom_writer.write_series(tmp_path / "study")

@@ -86,7 +86,7 @@ def write_seg(
             what a SEG refers to.
         ValueError: an empty mask.
     """
-    check_reference(stacked.slices[0], told)
+    check_reference(stacked.slices, told)
     labels = [label for label in TERMS if (mask == label).any()]
     if not labels:
         raise ValueError("a segmentation without a segment")
@@ -106,18 +106,22 @@ def write_seg(
         file.write(whole.getbuffer())
 
 
-def check_reference(one: Slice, told: PathLike | None = None) -> None:
+def check_reference(slices: Sequence[Slice], told: PathLike | None = None) -> None:
     """Refuse a CT to which no DICOM-SEG can refer.
 
     Args:
-        one: one of its slices.
+        slices: the CT's, in any order.
         told: what the message calls the CT.
 
     Raises:
-        InputError: it has no frame of reference.
+        InputError: no frame of reference, or several files of several frames.
     """
-    if not one.reference:
+    wrong = ""
+    if not slices[0].reference:
         wrong = "no FrameOfReferenceUID, to which a DICOM-SEG refers"
+    elif slices[0].frame is not None and len({one.file for one in slices}) > 1:
+        wrong = "several enhanced files in one series; a DICOM-SEG refers to one"
+    if wrong:
         raise InputError(told, wrong, "pass --nodicom_seg")
 
 

@@ -255,6 +255,15 @@ def run(
     return failed
 
 
+def read(job: Job) -> Scan:
+    """The CT of a job, NIfTI or DICOM.
+
+    Raises:
+        InputError: it cannot be read, or its DICOM-SEG could not be written.
+    """
+    return read_study(job.dicom, job.with_seg) if job.dicom else read_ct(job.source)
+
+
 def _under_way(bar: Progress, name: str, began: float, step, done, total) -> None:
     """Shows the windows of a case; some take minutes on a CPU."""
     taken = tqdm.format_interval(time.monotonic() - began)
@@ -283,11 +292,11 @@ def _one(
         raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
     options = _options(job, segmenter, keep)
     if not overwrite and _is_done(job, segmenter.models, options):
-        again = report and html_pages.write_missing(job, partial(_read, job))
+        again = report and html_pages.write_missing(job, partial(read, job))
         return "unchanged, its page written" if again else "unchanged, skipped"
     clock = Clock()
     with clock("read"):
-        scan = _read(job)
+        scan = read(job)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
     needed = needs.of_case(segmenter, networks, scan.volume.grid)
     if line := needs.too_little(needed):
@@ -297,12 +306,6 @@ def _one(
     write(job, scan, result, facts, clock, report)
     write_label_files(job.mask.parent, segmenter.phase2.classes)
     return summary.in_one_line(facts)
-
-
-def _read(job: Job) -> Scan:
-    if job.dicom:
-        return read_study(job.dicom, job.with_seg)
-    return read_ct(job.source)
 
 
 def write(

@@ -46,7 +46,7 @@ def read_study(case: DicomCase, with_seg: bool) -> Scan:
         InputError: as `DicomCase.read`; or nothing that a DICOM-SEG can refer to.
     """
     if with_seg:
-        check_reference(case.series().images[0], case.path)
+        check_reference(case.series().images, case.path)
     return case.read()
 
 
