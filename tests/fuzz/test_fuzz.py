@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.fuzz import models, nifti, trial
+from tests.fuzz import models, nifti, nifti_file, trial
 from vnet_jax.inference import batch
 
 COUNT = 53  # every second mutation of the list
@@ -44,7 +44,7 @@ def test_the_same_seed_makes_the_same_files(place):
 def test_what_no_mutation_touched_has_a_mask(known, place):
     rng = np.random.default_rng(5)
     for index in range(3):
-        file = nifti.healthy(rng)
+        file = nifti_file.healthy(rng)
         path = place / "in" / f"{index}.nii"
         path.write_bytes(file.whole())
         outcome = trial.attempt(known, path, place / "out", trial.same_place, False)
@@ -54,7 +54,7 @@ def test_what_no_mutation_touched_has_a_mask(known, place):
 @pytest.fixture
 def healthy(place):
     path = place / "in" / "a.nii"
-    path.write_bytes(nifti.healthy(np.random.default_rng(0)).whole())
+    path.write_bytes(nifti_file.healthy(np.random.default_rng(0)).whole())
     return path
 
 

@@ -29,8 +29,8 @@ MASK, REFUSED, FAULT = "mask", "refused", "FAULT"
 SECONDS = 60  # that a file may take
 MEMORY = 1 << 30  # bytes that it may take beside what the process holds
 KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-FINEST_MM = 1.0  # voxels from which a mask's HU are looked at
-LEAST = 50  # voxels from which a mask's HU are looked at
+FINEST_MM = 1.0  # voxels smaller than this see nothing of the network's
+LEAST = 50  # voxels of a mask whose HU are looked at
 #: What the batch tells of faults that are not the file's.
 NOT_THE_FILES = ("out of memory (", "check the disk")
 ESTIMATE = "GB are free"  # ... unless it was known before

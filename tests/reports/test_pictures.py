@@ -157,3 +157,17 @@ def test_a_cyst_has_its_own_contour_and_is_no_tumour(tmp_path, drawn):
     told = words(drawn[0])
     assert "cyst" in told
     assert "tumour" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ct_\udcff", "ct_□"),  # a byte that is no UTF-8, as Python reads it
+        ("Größe 腎", "Größe □"),
+        ("a\nb", "a b"),
+        (r"$x_{y}^ $\alpha", r"$x_{y}^ $\alpha"),  # no formula
+    ],
+)
+def test_any_file_s_name_can_be_drawn(tmp_path, drawn, name, shown):
+    case_picture(tmp_path / "p.png", *case(), title=name)
+    assert shown in words(drawn[0])

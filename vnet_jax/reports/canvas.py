@@ -13,6 +13,7 @@ from typing import BinaryIO
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from vnet_jax.data.files import whole_file
 
@@ -22,6 +23,17 @@ TUMOUR = "#d1495b"
 INK, MUTED, RULE = "#1d2733", "#64707d", "#dfe4e9"
 BLUE, AMBER, VIOLET = "#2f6fb0", "#e09f1f", "#7d5ba6"
 SERIES = (BLUE, KIDNEY, TUMOUR, AMBER, VIOLET, MUTED)
+
+
+def drawable(text: str) -> str:
+    """A name that is not ours, on one line; a square for what the font lacks.
+
+    Args:
+        text: of any letters, bytes that are none (surrogates) among them.
+    """
+    font = get_font(findfont(FontProperties()))
+    letters = " ".join(text.split())
+    return "".join(c if font.get_char_index(ord(c)) else "\u25a1" for c in letters)
 
 
 def figure(width_in: float, height_in: float, facecolor: str = "white") -> Figure:

@@ -227,13 +227,14 @@ def _header(fig: Figure, found: bool, title: str, subtitle: str, notice: str) ->
     width, height = fig.get_size_inches() * DPI
     y, x_px = 1 - HEAD_PX / 2 / height, float(GAP_PX)
     renderer = fig.canvas.get_renderer()
+    title = canvas.drawable(title)
     words = [(title, 16, "bold", INK), (subtitle, 11, "normal", MUTED)]
     if not found:
         words.insert(1, ("no kidney found", 13, "bold", AMBER))
     for text, size, weight, colour in words:
         if text:
             drawn = fig.text(x_px / width, y, text, size=size, weight=weight)
-            drawn.set(color=colour, va="center_baseline")
+            drawn.set(color=colour, va="center_baseline", parse_math=False)
             x_px = drawn.get_window_extent(renderer).x1 + 18
     style = {"ha": "right", "va": "center_baseline", "size": 11, "color": AMBER}
     fig.text(1 - GAP_PX / width, y, notice, **style)
