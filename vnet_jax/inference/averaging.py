@@ -93,6 +93,7 @@ def add_softmax(
         weights = np.ones_like(weights)  # nothing to blend
     for variables in members:
         variables = jax.device_put(variables)  # once, not again for every window
+        memory.give_back()  # what reading them took, before a window takes more
         for at in windows:
             window = predictor.input_window(image, at)
             for axes in passes.mirrored():

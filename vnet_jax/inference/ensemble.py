@@ -176,8 +176,9 @@ class Ensemble:
             if self._kept_bytes + size <= KEPT_BYTES:
                 self._kept[key] = variables
                 self._kept_bytes += size
-            yield variables
-            del variables  # before the next one is read
+            held = [variables]
+            del variables  # whoever takes them may copy them to a device and let go
+            yield held.pop()
 
 
 def validated_by(paths: Sequence) -> set[str]:
