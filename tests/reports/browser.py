@@ -8,9 +8,11 @@ import base64
 import contextlib
 import json
 import os
+import pathlib
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -162,3 +164,17 @@ def browser(*more):
                 process.kill()
                 process.wait()
             os.close(from_read)
+
+
+def main(path):
+    """Says how long a page takes to load, and what it complains of or asks for."""
+    with browser() as page:
+        page.size(1280, 900)
+        seconds = page.open(path, "document.body.dataset.viewer")
+        print(f"{seconds:.2f} s: {page.run('document.body.dataset.viewer')}")
+        print("console:", page.errors or "nothing")
+        print("requests:", [url for url in page.requests if url[:5] != "data:"])
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

@@ -42,6 +42,7 @@ def write(path, scores, png, pictures):
         versions={"jax": "0.10.2"},
         distribution=png,
         settings={"Held out": "4"},
+        all_cases="predictions/report.html",
     )
     return path.read_text(encoding="utf-8")
 
@@ -49,6 +50,7 @@ def write(path, scores, png, pictures):
 def test_says_what_it_must(tmp_path, scores, png, checked):
     text = write(tmp_path / "report.html", scores, png, [f"case_{i}" for i in range(4)])
     page = checked(text)
+    assert ("a", {"href": "predictions/report.html"}) in page.attributes
     said = " ".join("".join(page.text).split())
     for words in (
         "trained on synthetic CTs alone",

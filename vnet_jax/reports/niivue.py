@@ -28,7 +28,7 @@ BYTES = 2_284_381
 #: Where npm's files lie as they are.
 MIRRORS = ("https://cdn.jsdelivr.net/npm", "https://unpkg.com")
 PLACE = Path(__file__).parent / "assets" / "niivue.umd.js"
-TIMEOUT_S = 60
+NPM_TIMEOUT_S, MIRROR_TIMEOUT_S = 60, 20
 HINT = "python -m vnet_jax.reports.niivue fetches it, once, with a network"
 
 
@@ -92,7 +92,7 @@ def from_npm() -> bytes:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=NPM_TIMEOUT_S,
             check=False,
         )
         packed = next(Path(folder).glob("*.tgz"), None)
@@ -113,7 +113,7 @@ def from_mirror(root: str) -> bytes:
     """
     url = f"{root}/{PACKAGE}/{MEMBER}"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(url, timeout=MIRROR_TIMEOUT_S) as answer:
             return answer.read(BYTES + 1)
     except OSError as error:
         raise OSError(f"{url}: {error}") from error

@@ -39,9 +39,10 @@ def surface(inside: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     box = bounding_box(inside)
     if box is None:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
+    blurred, around = _blurred(inside, grid, box)
     fine_mm = FINE_MM
     while True:
-        density, place = _smooth(inside, grid, box, fine_mm)
+        density, place = _even(blurred, around, fine_mm)
         vertices, squares = _nets(density - 0.5)
         if len(squares) <= SQUARES:
             break
@@ -65,18 +66,21 @@ def as_mz3(vertices: np.ndarray, triangles: np.ndarray) -> str:
     return base64.b64encode(isal_zlib.compress(whole, 3, wbits=31)).decode()
 
 
-def _smooth(inside, grid: Grid, box, fine_mm: float) -> tuple[np.ndarray, Grid]:
-    """How much is inside around each point of an even grid, 0 to 1, with its place."""
+def _blurred(inside, grid: Grid, box) -> tuple[np.ndarray, Grid]:
+    """How much is inside around each voxel of the box and a margin, 0 to 1."""
     spacing = np.array(grid.spacing_mm)
-    margin = np.ceil(2 * fine_mm / spacing + 3 * BLUR_MM / spacing).astype(int)
+    margin = np.ceil((2 * FINE_MM + 3 * BLUR_MM) / spacing).astype(int)
     start, shape = np.array(box[0]) - margin, np.array(box[1]) + 2 * margin
     part = crop_padded(inside, start, shape, False).astype(np.float32)
-    place = grid.crop(start, shape)
-    blurred = ndimage.gaussian_filter(part, BLUR_MM / spacing)
+    return ndimage.gaussian_filter(part, BLUR_MM / spacing), grid.crop(start, shape)
+
+
+def _even(blurred, place: Grid, fine_mm: float) -> tuple[np.ndarray, Grid]:
+    """The same on a grid of one spacing along all axes."""
     even = place.resampled((fine_mm,) * 3)
     # The even grid's axes are the old ones: only their steps and the start differ.
     first = place.to_index(even.affine[:3, 3])
-    step = np.array(even.spacing_mm) / spacing
+    step = np.array(even.spacing_mm) / place.spacing_mm
     density = ndimage.affine_transform(
         blurred, step, first, output_shape=even.shape, order=1
     )
