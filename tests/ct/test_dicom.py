@@ -448,6 +448,33 @@ def test_zips_that_are_refused(tmp_path, monkeypatch):
     assert "more than 5 files" in refusal(tmp_path / "study")
 
 
+def test_names_in_a_zip_lead_nowhere(study, tmp_path):
+    """They are read as they are, and nothing appears on the disk."""
+    files = write_series(study)
+    place = tmp_path / "place"
+    place.mkdir()
+    with zipfile.ZipFile(place / "study.zip", "w") as archive:
+        for number, file in enumerate(files):
+            lead = ("../", "/", "../../tmp/", "C:\\")[number % 4]
+            archive.writestr(zipfile.ZipInfo(f"{lead}{number}.dcm"), file.read_bytes())
+    before = sorted(tmp_path.rglob("*"))
+    assert dicom.read_dicom(place / "study.zip").volume.grid.shape[2] == len(files)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_encrypted_zip_is_refused(study, tmp_path):
+    files = write_series(study)
+    path = tmp_path / "study.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    packed = bytearray(path.read_bytes())
+    entry = packed.rindex(b"PK\x01\x02")
+    packed[entry + 8] |= 1  # the bit that says so, in the list of files
+    path.write_bytes(packed)
+    assert "encrypted" in refusal(path)
+
+
 def test_43_a_zip_bomb_is_refused_before_it_unfolds(tmp_path, monkeypatch):
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

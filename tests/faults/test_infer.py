@@ -17,7 +17,7 @@ from tests.inference import known
 from tests.inference.conftest import IPL
 from vnet_jax.ct import nifti
 from vnet_jax.ct.geometry import Grid
-from vnet_jax.inference import batch
+from vnet_jax.inference import batch, case_files
 from vnet_jax.inference.segment import Segmenter
 
 TRUTH = np.select([files.HU >= 100, files.HU >= 30], [1, 2])
@@ -31,7 +31,7 @@ def segmenter(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """They take longer than all the rest; `make fuzz` draws some."""
-    monkeypatch.setattr(batch, "case_picture", lambda path, *_, **__: path.touch())
+    monkeypatch.setattr(case_files, "case_picture", lambda path, *_, **__: path.touch())
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_refused_each_with_one_line_and_nothing_written(infer, tmp_path):
         assert fault.word in line and "; " in line, line
     assert not lines  # the others went on
     left = {path.name.split(".")[0] for path in (tmp_path / "out").iterdir()}
-    assert left == {healthy.name}
+    assert left == {healthy.name, "labels_slicer", "labels_itksnap"}
 
 
 def told(tmp_path, fault) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.fuzz import models, nifti, nifti_file, trial
-from vnet_jax.inference import batch
+from vnet_jax.inference import case_files
 
 COUNT = 53  # every second mutation of the list
 
@@ -60,7 +60,7 @@ def healthy(place):
 
 @pytest.mark.parametrize("fault", ["flip", "moved", "raises", "writes", "many lines"])
 def test_each_fault_is_seen(known, place, healthy, monkeypatch, fault):
-    write = batch.write_mask
+    write = case_files.write_mask
 
     def flipped(path, mask, grid):
         write(path, np.flip(mask, 0), grid)
@@ -79,7 +79,7 @@ def test_each_fault_is_seen(known, place, healthy, monkeypatch, fault):
         raise OSError(5, "an error of the disk")
 
     functions = dict(flip=flipped, moved=moved, raises=raises, writes=writes)
-    monkeypatch.setattr(batch, "write_mask", functions.get(fault, many_lines))
+    monkeypatch.setattr(case_files, "write_mask", functions.get(fault, many_lines))
     outcome = trial.attempt(known, healthy, place / "out", trial.same_place, False)
     assert outcome.kind == trial.FAULT
     assert list((place / "out").iterdir()) == []

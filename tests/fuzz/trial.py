@@ -22,8 +22,9 @@ from tests.inference.conftest import IPL
 from vnet_jax import memory
 from vnet_jax.ct import header
 from vnet_jax.errors import InputError
-from vnet_jax.inference import batch
+from vnet_jax.inference import batch, case_files
 from vnet_jax.inference.segment import Segmenter
+from vnet_jax.reports import label_files
 
 MASK, REFUSED, FAULT = "mask", "refused", "FAULT"
 SECONDS = 60  # that a file may take
@@ -98,6 +99,7 @@ def _segmented(segmenter, path: Path, out: Path, looks_right) -> tuple[str, str]
     refused = [job for job, _ in failed]
     whole = [job for job in jobs if job not in refused]
     wanted = {file for job in whole for file in job.outputs()}
+    wanted |= {out / name for name in (label_files.SLICER, label_files.ITK_SNAP)}
     left = set(out.iterdir())
     if left - wanted or any(job.mask not in left for job in whole):
         names = sorted(file.name for file in left)
@@ -199,8 +201,8 @@ def _drawn(picture: bool) -> Iterator[None]:
         path.touch()
 
     name = "case_picture"
-    draw = getattr(batch, name) if picture else none
-    with unittest.mock.patch.object(batch, name, draw):
+    draw = getattr(case_files, name) if picture else none
+    with unittest.mock.patch.object(case_files, name, draw):
         yield
 
 

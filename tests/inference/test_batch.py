@@ -10,7 +10,7 @@ import pytest
 from vnet_jax.ct.geometry import Volume
 from vnet_jax.ct.nifti import write_image, write_mask
 from vnet_jax.errors import InputError
-from vnet_jax.inference import batch
+from vnet_jax.inference import batch, case_files
 from vnet_jax.inference.case import Keep
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.reports.label_files import ITK_SNAP, SLICER
@@ -272,8 +272,8 @@ def test_the_kits_layout_and_a_ras_copy_agree(tmp_path, segmenter, ct):
 
 def test_volumes_are_read_once(data, tmp_path, segmenter, monkeypatch):
     reads = []
-    read_ct = batch.read_ct
-    monkeypatch.setattr(batch, "read_ct", lambda p: reads.append(p) or read_ct(p))
+    read_ct = case_files.read_ct
+    monkeypatch.setattr(case_files, "read_ct", lambda p: reads.append(p) or read_ct(p))
     jobs = batch.plan(data, tmp_path / "out")
     run(jobs, segmenter)
     run(jobs, segmenter)

@@ -156,9 +156,7 @@ def main(argv: list[str]) -> int:
         return _tell_plan(jobs, segmenter, keep)
     sharding.keep_compiled()
     if FLAGS.report and niivue.source() is None:
-        print(
-            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
-        )
+        output.note(f"the pages will have no viewer; {niivue.HINT}")
     failed = batch.run(
         jobs,
         segmenter,

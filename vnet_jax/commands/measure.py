@@ -24,7 +24,9 @@ from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(output_flags)
-flags.DEFINE_string("image", None, "the CT: a NIfTI file, a folder, or a data set")
+flags.DEFINE_string(
+    "image", None, "the CT: a NIfTI file, a folder, a data set, or DICOM"
+)
 flags.DEFINE_string(
     "mask",
     None,
@@ -55,9 +57,7 @@ def main(argv: list[str]) -> int:
     if bare:
         print(f"{len(bare)} CTs without a mask were left out: {', '.join(bare[:5])}")
     if FLAGS.report and niivue.source() is None:
-        print(
-            f"vnet_jax: the pages will have no viewer; {niivue.HINT}", file=sys.stderr
-        )
+        output.note(f"the pages will have no viewer; {niivue.HINT}")
     sharding.use_device("cpu")  # nothing here needs another
     failed = measured.run(
         jobs,

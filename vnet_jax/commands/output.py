@@ -24,6 +24,12 @@ def tell(**facts) -> None:
     _told.update(facts)
 
 
+def note(line: str) -> None:
+    """Says on stderr what is good to know and no error; nothing with `--quiet`."""
+    if not asked()["quiet"]:
+        print(f"vnet_jax: {line}", file=sys.stderr)
+
+
 def asked() -> dict[str, bool]:
     """--json and --quiet, where the command has them."""
     names = ("json", "quiet")

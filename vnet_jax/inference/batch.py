@@ -2,92 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import file_digest
 from pathlib import Path
 
 import jax
 from tqdm import tqdm
 
-from vnet_jax.ct.dicom import DicomCase
-from vnet_jax.ct.nifti import (
-    Scan,
-    is_nifti_name,
-    read_ct,
-    read_labels,
-    stem,
-    write_mask,
-    write_scaled,
-)
-from vnet_jax.data.files import write_json
+from vnet_jax.ct.nifti import is_nifti_name, read_labels
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import html_pages, inputs, needs, summary
-from vnet_jax.inference.case import NOTHING, Clock, Keep, Result, Tell
-from vnet_jax.inference.dicom_masks import (
-    read_study,
-    wants_seg,
-    write_case_seg,
-    write_straight,
-)
+from vnet_jax.inference import case_files, html_pages, inputs, needs, summary
+from vnet_jax.inference.case import NOTHING, Clock, Keep, Tell
+from vnet_jax.inference.case_files import Job, refuse_overwriting
+from vnet_jax.inference.dicom_masks import wants_seg
 from vnet_jax.inference.segment import Segmenter
-from vnet_jax.memory import peak_bytes
 from vnet_jax.reports.label_files import write_label_files
-from vnet_jax.reports.pictures import case_picture
-from vnet_jax.runs.folder import versions
-from vnet_jax.runs.sharding import device_in_use
 
 #: What ends a case but not the batch: bad input, a full disk, too little memory.
 FAILURES = (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError)
-#: A tilted CT's mask on straight axes, for programs that know no others.
-STRAIGHT = "straight"
-#: What may be written beside a mask: other masks and maps of numbers.
-EXTRAS = ("phase1", "stage1", "raw", "probability", "disagreement", STRAIGHT)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One CT and where what comes of it goes.
-
-    Attributes:
-        name: what the case is called.
-        source: the CT; of DICOM the folder or zip, as it may be told.
-        mask: the mask's path; summary and picture stand beside it.
-        kidneys: another program's kidney mask, or None.
-        dicom: the study, where the CT is DICOM.
-        with_seg: a DICOM-SEG is written, too.
-    """
-
-    name: str
-    source: Path
-    mask: Path
-    kidneys: Path | None = None
-    dicom: DicomCase | None = None
-    with_seg: bool = False
-
-    @property
-    def seg(self) -> Path:
-        """The DICOM-SEG's path."""
-        return self.beside("_seg.dcm")
-
-    def beside(self, ending: str) -> Path:
-        """A path beside the mask: `x.nii.gz` and ".json" give `x.json`."""
-        return self.mask.with_name(stem(self.mask) + ending)
-
-    def extra(self, name: str) -> Path:
-        """What is kept beside the mask: `x_phase1.nii.gz`."""
-        return self.beside(f"_{name}.nii.gz")
-
-    def outputs(self) -> list[Path]:
-        """Everything that may be written for this case."""
-        ends = [self.beside(end) for end in (".json", ".png", ".html")]
-        ends.append(self.seg)
-        return [self.mask, *ends, *map(self.extra, EXTRAS)]
 
 
 def plan(
@@ -176,32 +112,6 @@ def _kidneys_of(kidneys, name: str, single: bool) -> Path | None:
     return kidneys
 
 
-def refuse_overwriting(jobs: Sequence[Job]) -> None:
-    """No output may take the place of an input, or of another case's output."""
-    files = [file for job in jobs for file in (job.source, job.kidneys) if file]
-    read = {file.resolve() for file in files}
-    written: dict[Path, str] = {}
-    for job in jobs:
-        for path in job.outputs():
-            if path.resolve() in read:
-                raise InputError(
-                    path, "the output would replace an input", "give another --output"
-                )
-            if job.dicom and job.dicom.holds(path):
-                raise InputError(
-                    path,
-                    "the output would lie among the DICOM",
-                    "give another --output",
-                )
-            if path in written:
-                raise InputError(
-                    path,
-                    f"{written[path]} and {job.name} would both write it",
-                    "rename one of the inputs",
-                )
-            written[path] = job.name
-
-
 def run(
     jobs: Sequence[Job],
     segmenter: Segmenter,
@@ -235,12 +145,11 @@ def run(
     failed: list[tuple[Job, str]] = []
     with Progress("infer", len(jobs), unit="case", stream=stream) as bar:
         networks = needs.of_networks(segmenter)
+        work = _Work(segmenter, keep, overwrite, report, networks, bar)
         for job in jobs:
             try:
                 tell = partial(_under_way, bar, job.name, time.monotonic())
-                line = _one(
-                    job, segmenter, keep, overwrite, tell, networks, bar, report
-                )
+                line = _one(job, work, tell)
             except FAILURES as error:
                 if not (reason := _reason(job, error)):
                     raise
@@ -255,13 +164,16 @@ def run(
     return failed
 
 
-def read(job: Job) -> Scan:
-    """The CT of a job, NIfTI or DICOM.
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What `run` was asked for, and what all cases share."""
 
-    Raises:
-        InputError: it cannot be read, or its DICOM-SEG could not be written.
-    """
-    return read_study(job.dicom, job.with_seg) if job.dicom else read_ct(job.source)
+    segmenter: Segmenter
+    keep: Keep
+    overwrite: bool
+    report: bool
+    networks: Mapping[int, int]  # bytes that each phase's takes
+    bar: Progress
 
 
 def _under_way(bar: Progress, name: str, began: float, step, done, total) -> None:
@@ -272,135 +184,51 @@ def _under_way(bar: Progress, name: str, began: float, step, done, total) -> Non
 
 def is_done(job: Job, segmenter: Segmenter, keep: Keep = NOTHING) -> bool:
     """Whether the same CT, models and options gave what lies there now."""
-    return _is_done(job, segmenter.models, _options(job, segmenter, keep))
+    options = _options(job, segmenter, keep)
+    facts = case_files.kept(job, options)
+    return facts is not None and (
+        _weights(facts["models"], options) == _weights(segmenter.models, options)
+    )
 
 
 def _options(job: Job, segmenter: Segmenter, keep: Keep) -> dict:
     return {
         **segmenter.options,
         **{f"save_{what}": wanted for what, wanted in asdict(keep).items()},
-        "kidneys_sha256": _sha256(job.kidneys) if job.kidneys else None,
+        "kidneys_sha256": case_files.sha256(job.kidneys) if job.kidneys else None,
         "dicom_seg": job.with_seg,
     }
 
 
-def _one(
-    job: Job, segmenter, keep, overwrite, tell: Tell, networks, bar, report: bool
-) -> str:
+def _one(job: Job, work: _Work, tell: Tell) -> str:
     """Segments and writes one case; returns what to tell about it."""
     if job.kidneys and not job.kidneys.is_file():
         raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
-    options = _options(job, segmenter, keep)
-    if not overwrite and _is_done(job, segmenter.models, options):
-        again = report and html_pages.write_missing(job, partial(read, job))
+    segmenter, keep = work.segmenter, work.keep
+    if not work.overwrite and is_done(job, segmenter, keep):
+        again = work.report and html_pages.write_missing(
+            job, partial(case_files.read, job)
+        )
         return "unchanged, its page written" if again else "unchanged, skipped"
     clock = Clock()
     with clock("read"):
-        scan = read(job)
+        scan = case_files.read(job)
         kidneys = read_labels(job.kidneys) if job.kidneys else None
-    needed = needs.of_case(segmenter, networks, scan.volume.grid)
+    needed = needs.of_case(segmenter, work.networks, scan.volume.grid)
     if line := needs.too_little(needed):
-        bar.say(f"{job.name}: {line}")
+        work.bar.say(f"{job.name}: {line}")
     result = segmenter.segment(scan, kidneys, keep, tell)
+    options = _options(job, segmenter, keep)
     facts = {"case": job.name, **result.summary, "options": options}
-    write(job, scan, result, facts, clock, report)
+    case_files.write(job, scan, result, facts, clock, work.report)
     write_label_files(job.mask.parent, segmenter.phase2.classes)
     return summary.in_one_line(facts)
-
-
-def write(
-    job: Job,
-    scan: Scan,
-    result: Result,
-    facts: dict,
-    clock: Clock,
-    report: bool = False,
-) -> None:
-    """Writes what came of one case, each file whole or not at all, the summary last.
-
-    Args:
-        job: where to.
-        scan: the CT.
-        result: what was found.
-        facts: the summary; outputs, times, device and versions are added to the file.
-        clock: with the time it took to read.
-        report: also write the case's page; without it an old one goes.
-    """
-    grid = scan.volume.grid
-    job.mask.parent.mkdir(parents=True, exist_ok=True)
-    with clock("write"):
-        # First: headers that it cannot refer to are found here, with nothing written.
-        study = job.dicom if job.with_seg else None
-        also = write_case_seg(job.seg, result.mask, study)
-        also += write_straight(job.extra(STRAIGHT), result.mask, grid)
-        for name, mask in result.stages.items():
-            write_mask(job.extra(name), mask, grid)
-        for name, kept in result.maps.items():
-            write_scaled(job.extra(name), kept.volumes, grid, kept.slope)
-        write_mask(job.mask, result.mask, grid)
-    with clock("picture"):
-        case_picture(
-            job.beside(".png"),
-            scan.volume,
-            result.mask,
-            title=job.name,
-            notice=facts["notice"],
-        )
-    extras = [*result.stages, *result.maps]
-    files = [job.mask, job.beside(".png"), *map(job.extra, extras), *also]
-    began = {"read": clock.seconds.pop("read"), **facts["timings_s"]}
-    facts = {
-        **facts,
-        "outputs": {file.name: _sha256(file) for file in files},
-        "timings_s": _rounded(began | clock.seconds),
-        "device": device_in_use(),
-        "peak_bytes": peak_bytes(),
-        "versions": versions(),
-    }
-    with clock("report"):
-        if report:
-            html_pages.write_page(job, scan.volume, result.mask, facts, result.raw)
-        else:
-            job.beside(".html").unlink(missing_ok=True)
-    facts["timings_s"] = _rounded(began | clock.seconds)
-    write_json(job.beside(".json"), facts)
-
-
-def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
-    return {step: round(s, 3) for step, s in seconds.items()}
-
-
-def _is_done(job: Job, models: Mapping, options: Mapping) -> bool:
-    try:
-        facts = json.loads(job.beside(".json").read_text(encoding="utf-8"))
-        return (
-            facts["schema"] == summary.SCHEMA
-            and facts["options"] == options
-            and _weights(facts["models"], options) == _weights(models, options)
-            and facts["input"]["sha256"] == _input_sha256(job)
-            and job.mask.name in facts["outputs"]
-            and all(
-                _sha256(job.mask.with_name(name)) == sha256
-                for name, sha256 in facts["outputs"].items()
-            )
-        )
-    except (OSError, ValueError, KeyError, TypeError):  # absent, or not ours
-        return False
 
 
 def _weights(models: Mapping, options: Mapping) -> list[str]:
     """SHA-256 of the models that count: not of phase 1 where masks were given."""
     used = [] if options["kidneys_sha256"] else models["phase1"]
     return [model["sha256"] for model in [*used, *models["phase2"]]]
-
-
-def _input_sha256(job: Job) -> str:
-    return job.dicom.series().digest if job.dicom else _sha256(job.source)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _reason(job: Job, error: Exception) -> str:

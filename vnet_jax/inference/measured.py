@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import sys
 from collections.abc import Sequence
 from functools import partial
-from hashlib import file_digest, sha256
 from pathlib import Path
 
-from vnet_jax.ct.nifti import Scan, read_ct
-from vnet_jax.data.cases import find_inputs
+from vnet_jax.ct.nifti import Scan
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import html_pages, summary
-from vnet_jax.inference.batch import Job, refuse_overwriting, write
+from vnet_jax.inference import case_files, html_pages, inputs, summary
 from vnet_jax.inference.case import Clock, Result
+from vnet_jax.inference.case_files import Job, refuse_overwriting
 from vnet_jax.inference.confidence import assess
 from vnet_jax.inference.given import (
     ENDINGS,
@@ -35,7 +33,7 @@ def plan(image, mask, out, names: Sequence[str] = ()) -> tuple[list[Job], list[s
     """Finds the CTs and the mask of each.
 
     Args:
-        image: a NIfTI file, a folder of them, or a data set.
+        image: a NIfTI file, a folder of them, a data set, or DICOM.
         mask: for a single CT its mask or a folder with one for each organ; else a
             folder that holds one of the two under each CT's name.
         out: a folder, made when missing.
@@ -53,12 +51,13 @@ def plan(image, mask, out, names: Sequence[str] = ()) -> tuple[list[Job], list[s
         raise InputError(out, "no folder", "name a folder as --out")
     if not mask.exists():
         raise InputError(mask, "no such file or folder", "check --mask")
-    images = [one for one in _images(image) if not names or one[0] in names]
-    found = {name: _mask_of(name, mask, image.is_file()) for name, _ in images}
+    images = [one for one in _images(image) if not names or one.name in names]
+    single = len(images) == 1 and (image.is_file() or images[0].dicom is not None)
+    found = {one.name: _mask_of(one.name, mask, single) for one in images}
     jobs = [
-        Job(name, file, out / f"{name}.nii.gz", found[name])
-        for name, file in images
-        if found[name] is not None
+        Job(name, one.source, out / f"{name}.nii.gz", found[name], one.dicom)
+        for one in images
+        if found[name := one.name] is not None
     ]
     if unknown := sorted(set(names) - {job.name for job in jobs}):
         told = ", ".join(unknown[:5])
@@ -68,12 +67,12 @@ def plan(image, mask, out, names: Sequence[str] = ()) -> tuple[list[Job], list[s
             mask, f"holds no mask of a CT in {image}", "name masks as their CTs are"
         )
     refuse_overwriting(jobs)
-    return jobs, [name for name, _ in images if found[name] is None]
+    return jobs, [name for name, mask in found.items() if mask is None]
 
 
-def _images(image: Path) -> list[tuple[str, Path]]:
+def _images(image: Path) -> list[inputs.Input]:
     try:
-        return find_inputs(image)
+        return inputs.find(image)
     except InputError as error:
         remedy = error.remedy.replace("--input", "--image")
         raise InputError(error.path, error.wrong, remedy) from None
@@ -149,18 +148,18 @@ def run(
 def _one(job: Job, labels: Labels, overwrite: bool, report: bool) -> str:
     """Measures and writes one case; returns what to tell about it."""
     options = {"labels": labels.as_dict(), "mask_sha256": _mask_sha256(job.kidneys)}
-    if not overwrite and _is_done(job, options):
-        again = report and html_pages.write_missing(job, partial(read_ct, job.source))
+    if not overwrite and case_files.kept(job, options):
+        again = report and html_pages.write_missing(job, partial(case_files.read, job))
         return "unchanged, its page written" if again else "unchanged, skipped"
     clock = Clock()
     with clock("read"):
-        scan = read_ct(job.source)
+        scan = case_files.read(job)
         given = read_given(job.kidneys, labels, scan)
     with clock("measure"):
         facts = summarise(scan, given)
     facts = {"case": job.name, **facts, "options": options}
     result = Result(given.mask, {}, {}, facts, given.mask)
-    write(job, scan, result, facts, clock, report)
+    case_files.write(job, scan, result, facts, clock, report)
     return summary.in_one_line(facts)
 
 
@@ -193,34 +192,11 @@ def _misplaced(median_hu: float | None) -> list[dict]:
     return [{"code": "mask_misplaced", "text": text}]
 
 
-def _is_done(job: Job, options: dict) -> bool:
-    """Whether the same CT, mask and labels gave what lies there now."""
-    try:
-        facts = json.loads(job.beside(".json").read_text(encoding="utf-8"))
-        return (
-            facts["schema"] == summary.SCHEMA
-            and facts["options"] == options
-            and facts["input"]["sha256"] == _sha256(job.source)
-            and job.mask.name in facts["outputs"]
-            and all(
-                _sha256(job.mask.with_name(name)) == digest
-                for name, digest in facts["outputs"].items()
-            )
-        )
-    except (OSError, ValueError, KeyError, TypeError):  # absent, or not ours
-        return False
-
-
 def _mask_sha256(path: Path) -> str:
     """Of a file; of a folder, over its masks' names and digests."""
     if path.is_file():
-        return _sha256(path)
-    seen = sha256()
+        return case_files.sha256(path)
+    seen = hashlib.sha256()
     for file in organ_files(path):
-        seen.update(f"{file.name} {_sha256(file)}\n".encode())
+        seen.update(f"{file.name} {case_files.sha256(file)}\n".encode())
     return seen.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -10,8 +10,8 @@ from vnet_jax.ct.nifti import read_grid
 from vnet_jax.data.progress import duration
 from vnet_jax.errors import InputError
 from vnet_jax.inference import batch, needs
-from vnet_jax.inference.batch import Job
 from vnet_jax.inference.case import Keep
+from vnet_jax.inference.case_files import Job
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import available_memory
 
@@ -42,7 +42,7 @@ def of_jobs(
         done = done and not overwrite
         shape, wrong = None, None
         try:
-            grid = read_grid(job.source)
+            grid = job.dicom.stacked().grid if job.dicom else read_grid(job.source)
             shape = list(grid.shape)
             if not done:
                 needed = max(needed, needs.of_case(segmenter, networks, grid))
