@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from tests.dicom_writer import write_series
 from tests.docs.pages import ROOT
 from tests.training.conftest import write_case
 
@@ -33,6 +34,8 @@ ALSO = {
     "runs/dice_loss": "crossval/fold_1/phase2",
     "data/kits23": "data/kits19",
     "data/mine": "data/kits19",
+    "2024": "measures",
+    "2025": "measures",
 }
 
 
@@ -44,6 +47,13 @@ def fill(folder: Path) -> Path:
         folder / "data" / "kits19" / "case_00007" / "imaging.nii.gz",
         folder / "ct.nii.gz",
     )
+    shutil.copy(
+        folder / "data" / "kits19" / "case_00007" / "segmentation.nii.gz",
+        folder / "corrected.nii.gz",
+    )
+    (folder / "cts").mkdir()
+    (folder / "cts" / "ct.nii.gz").symlink_to(folder / "ct.nii.gz")
+    write_series(folder / "study")
     (folder / "bin").symlink_to(ROOT / "bin")
     (folder / "configs").mkdir()
     for config in (ROOT / "configs").glob("*.py"):

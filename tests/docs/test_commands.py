@@ -20,6 +20,8 @@ from tests.docs.sandbox import fill
 NOT_RUN = {
     "make ": "the whole of it: `make` itself is tried on a fresh clone",
     "pip install": "would change the environment of the tests",
+    "docker ": "needs Docker",
+    " && ": "tests/commands/test_console.py",
     "sbatch": "needs Slurm",
     "--distributed": "needs several hosts; tests/training/test_hosts.py starts them",
     "--coordinator": "needs several hosts; tests/training/test_hosts.py starts them",
@@ -79,6 +81,8 @@ def _program(words: list[str]) -> int:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     """A folder in which commands run once each; those of FIRST have run."""
+    for extra in ("pydicom", "highdicom"):
+        pytest.importorskip(extra, reason="the extra `dicom`")
     folder = fill(tmp_path_factory.mktemp("reader"))
     seen = set()
 
