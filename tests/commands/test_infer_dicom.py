@@ -51,12 +51,14 @@ def test_nothing_of_the_patient_is_told(place, studies):  # noqa: F811
     assert told_of(done.stdout + done.stderr) == []
     written = sorted((place / "dicom_masks").iterdir())
     assert [re.sub("[0-9a-f]{12}", "X", path.name) for path in written] == [
-        *("ct_X.json", "ct_X.nii.gz", "ct_X.png", "ct_X_seg.dcm")
+        *("ct_X.html", "ct_X.json", "ct_X.nii.gz", "ct_X.png", "ct_X_seg.dcm"),
+        *("labels_itksnap.txt", "labels_slicer.ctbl", "report.html"),
     ]
     for path in written:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
-        found = told_of(path.name + data.decode("latin1"))
+        text = re.sub(r"[\w+/=]{500,}", "", data.decode("latin1"))  # pictures, volumes
+        found = told_of(path.name + text)
         if path.suffix == ".dcm":  # as it must
             assert {"Zweistein", "MRN7731904", "19310417"} <= set(found)
         else:
