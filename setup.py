@@ -1,6 +1,7 @@
 """What pyproject.toml cannot say: the reports' viewer is fetched by the build."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 
 from setuptools import setup
@@ -34,4 +35,6 @@ class BuildWithViewer(build_py):
         super().run()
 
 
+# configs/ is installed under another name, which setuptools thinks worth a page.
+warnings.filterwarnings("ignore", message="(?s).*Editable installation")
 setup(cmdclass={"build_py": BuildWithViewer})

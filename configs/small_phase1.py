@@ -1,4 +1,4 @@
-"""Phase 1 of `configs/reproduce_small.py`: minutes on 2 CPU cores.
+"""Phase 1 of `configs/reproduce_small.py`: eight minutes on 2 CPU cores.
 
     python bin/train.py --config configs/small_phase1.py --config.data.root DIR
 
@@ -16,8 +16,8 @@ def get_config():
     config.data.downsample = (2, 8, 8)
     config.data.folds = 2
     config.sample.shape = (48, 64, 64)  # 288 x 400 x 400 mm
-    config.epochs = 30
-    config.decay_epochs = (18, 25)
-    config.eval_every = 10
+    config.epochs = 45
+    config.decay_epochs = (27, 38)
+    config.eval_every = 15
     config.keep_best = 2
     return config

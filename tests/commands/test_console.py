@@ -169,7 +169,7 @@ def test_the_package_names_every_room_and_the_configs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["setuptools"]["packages"]
     rooms = {f"vnet_jax.{p.parent.name}" for p in (ROOT / "vnet_jax").glob("*/*.py")}
-    assert set(packages) == rooms | {"vnet_jax", "vnet_jax.configs"}
+    assert set(packages) == rooms | {"vnet_jax", "vnet_jax.configs", "vnet_jax.reports.web"}
     assert project["project"]["scripts"] == {
         "vnet-jax": "vnet_jax.commands.console:start"
     }

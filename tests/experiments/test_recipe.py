@@ -21,7 +21,7 @@ def asked(request, tmp_path):
     case.mkdir(parents=True)
     for name in ("imaging.nii.gz", "segmentation.nii.gz"):
         (case / name).touch()
-    count = 210 if request.param == "reproduce" else 56
+    count = config.paint.get("cases", 210)
     ids = [f"case_{i:05d}" for i in range(count)]
     folds = draw_folds(ids, seed=0, folds=config.folds, test=config.test)
     return Recipe(config, experiment, folds)

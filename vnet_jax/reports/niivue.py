@@ -27,7 +27,7 @@ SHA256 = "47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af"
 BYTES = 2_284_381
 #: Where npm's files lie as they are.
 MIRRORS = ("https://cdn.jsdelivr.net/npm", "https://unpkg.com")
-PLACE = Path(__file__).parent / "assets" / "niivue.umd.js"
+PLACE = Path(__file__).parent / "web" / "niivue.umd.js"
 NPM_TIMEOUT_S, MIRROR_TIMEOUT_S = 60, 20
 HINT = "python -m vnet_jax.reports.niivue fetches it, once, with a network"
 
