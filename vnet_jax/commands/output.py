@@ -9,8 +9,6 @@ import sys
 
 from absl import flags
 
-from vnet_jax.data import progress
-
 #: What the command told of itself, for `--json`.
 _told: dict = {}
 
@@ -55,6 +53,8 @@ class Channel:
     def __enter__(self) -> Channel:
         """Turns stdout away where that was asked for."""
         if self._quiet:
+            from vnet_jax.data import progress  # tqdm: not for who imports this alone
+
             progress.silence()
         if self._json or self._quiet:
             sys.stdout.flush()
