@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vnet_jax.ct.geometry import Grid, Volume, bounding_box, to_canonical
+from vnet_jax.ct.labels import to_classes
 from vnet_jax.ct.nifti import Scan, check_same_grid, read_ct, read_labels
 from vnet_jax.ct.resample import block_majority, block_mean, to_spacing
 from vnet_jax.data.cases import Case
@@ -169,11 +170,7 @@ def _warnings(scans: dict[str, Scan]) -> tuple[str, ...]:
 
 def _classes(label: Volume, pairs: Sequence[tuple[int, int]]) -> Volume:
     """Label values to classes, uint8; the reader has refused every other value."""
-    classes = np.zeros(label.array.shape, np.uint8)
-    for value, cls in pairs:
-        if cls:
-            classes[label.array == value] = cls
-    return Volume(classes, label.grid)
+    return Volume(to_classes(label.array, pairs), label.grid)
 
 
 def _mask(volume: Volume) -> Volume:

@@ -16,6 +16,7 @@ import numpy as np
 
 from vnet_jax.ct.geometry import Grid, Volume
 from vnet_jax.ct.interpolate import facing
+from vnet_jax.ct.labels import to_classes
 from vnet_jax.ct.nifti import Scan, read_labels
 from vnet_jax.ct.resample import on_grid
 from vnet_jax.errors import InputError
@@ -178,10 +179,7 @@ def _classes(array: np.ndarray, labels: Labels, path) -> tuple[np.ndarray, list[
             f"has the label values {told}, and --labels does not say what they are",
             "name what counts, such as --labels kidney=1,tumour=2",
         )
-    out = np.zeros(array.shape, np.uint8)
-    for value, kind in labels.classes.items():
-        if kind:
-            out[array == value] = kind
+    out = to_classes(array, labels.classes.items())
     text = f"label values {told} were taken for background"
     return out, [_warning("mask_labels", text)] if unknown else []
 

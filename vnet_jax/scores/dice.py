@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vnet_jax.ct.labels import in_order_of
 from vnet_jax.scores.challenges import CHALLENGES, KIDNEY, Challenge, region
 
 
@@ -51,6 +52,7 @@ def of_regions(
     Returns:
         A Dice a region, and "mean", theirs.
     """
+    prediction = in_order_of(prediction, label)
     scores = {
         name: dice(region(prediction, joined), region(label, joined))
         for name, joined in challenge.regions.items()

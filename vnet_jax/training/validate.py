@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vnet_jax.ct.geometry import Grid, Volume
+from vnet_jax.ct.labels import to_classes
 from vnet_jax.ct.nifti import read_labels
 from vnet_jax.ct.resample import argmax_on_grid
 from vnet_jax.data.cached_case import CachedCase
@@ -96,10 +97,7 @@ def read_classes(path: Path, labels: Sequence[tuple[int, int]]) -> Volume:
         InputError: a value that is not among the pairs.
     """
     volume = read_labels(path, allowed=[value for value, _ in labels]).volume
-    classes = np.zeros(volume.array.shape, np.uint8)
-    for value, cls in labels:
-        classes[volume.array == value] = cls
-    return Volume(classes, volume.grid)
+    return Volume(to_classes(volume.array, labels), volume.grid)
 
 
 def validate(
