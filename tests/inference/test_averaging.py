@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import phase1, phase2
 from tests.inference import known
 from tests.inference.test_predict import predictor, volume
+from vnet_jax import models
 from vnet_jax.inference import ensemble
 from vnet_jax.inference.averaging import Passes, Sums, add_softmax, disagreement, means
 from vnet_jax.runs.checkpoint import Checkpoints
@@ -112,6 +114,17 @@ def test_one_network_is_in_memory_at_a_time(runs, ct, monkeypatch):
     monkeypatch.setattr(ensemble, "KEPT_BYTES", 2 * 4)  # two of these networks fit
     several.predict(ct, region)
     assert max(most) == 2
+
+
+@pytest.mark.parametrize("config", [phase1, phase2])
+def test_no_network_of_the_papers_size_stays_in_memory(config):
+    model = config.get_config().model
+    module, x = models.build(**model), jax.ShapeDtypeStruct((1, 16, 16, 16, 1), "f4")
+    shapes = jax.eval_shape(
+        lambda key, x: module.init(key, x, train=False), jax.random.key(0), x
+    )
+    size = sum(4 * leaf.size for leaf in jax.tree.leaves(shapes))
+    assert size > ensemble.KEPT_BYTES
 
 
 def test_every_pass_is_told(runs, ct):
