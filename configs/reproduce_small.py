@@ -1,7 +1,9 @@
 """The paper from nothing to its tables on 2 CPU cores, on CTs painted around labels.
 
     python bin/reproduce.py --config configs/reproduce_small.py \
-        --labels LABELS --data small/data --out small
+        --labels LABELS --data small/data --out small --devices_per_job 1
+
+One core a job: two small trainings side by side get more done than one on both cores.
 
 LABELS is a KiTS19 tree of label maps (72 of them are used). The steps, the networks and
 the claims are those of `configs/reproduce.py`; what differs is small_phase1.py's and
