@@ -35,7 +35,7 @@ __all__ = [
 SLAB_BYTES = 1 << 24  # written at a time
 SCANNER = 1  # sform and qform code: scanner coordinates
 MOST_PACKED = 200  # times that a gz makes a large CT smaller; noise allows a few
-SAME = 5e-6  # that an affine may differ in the file, mm
+SAME = 1e-3  # that a voxel may lie off in the file, mm
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,8 +168,9 @@ def check_same_grid(image: Scan, label: Scan, tolerance: float = 1e-3) -> None:
 def write_mask(path: str | PathLike, mask: np.ndarray, grid: Grid) -> None:
     """Write labels as uint8 NIfTI on `grid`; gzipped if the name ends in .gz.
 
-    NIfTI-1; NIfTI-2 where float32 would move a voxel by more than 5e-6 mm, or where a
-    dimension does not fit in 16 bits.
+    NIfTI-1, which ITK's programs open; NIfTI-2 only where float32 would move a voxel by
+    more than a thousandth of a mm, which takes an origin 16 m away, or where a dimension
+    does not fit in 16 bits.
 
     Args:
         path: ends in .nii or .nii.gz; its folder exists.
