@@ -170,7 +170,7 @@ def test_42_a_mask_keeps_the_geometry(tmp_path, affine, name):
 def test_42_an_affine_that_float32_would_change_comes_as_nifti_2(
     tmp_path, affine, origin, version, off
 ):
-    """And only then: what ITK's programs open is NIfTI-1, whatever a DICOM's decimals."""
+    """And only then: ITK's programs open NIfTI-1, whatever a DICOM's decimals."""
     affine[0, 3] = origin
     mask = np.ones((3, 4, 5), np.uint8)
     nifti.write_mask(tmp_path / "m.nii.gz", mask, Grid(mask.shape, affine))

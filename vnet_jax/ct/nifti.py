@@ -169,8 +169,8 @@ def write_mask(path: str | PathLike, mask: np.ndarray, grid: Grid) -> None:
     """Write labels as uint8 NIfTI on `grid`; gzipped if the name ends in .gz.
 
     NIfTI-1, which ITK's programs open; NIfTI-2 only where float32 would move a voxel by
-    more than a thousandth of a mm, which takes an origin 16 m away, or where a dimension
-    does not fit in 16 bits.
+    more than 1e-3 mm, which takes an origin 16 m away, or where a dimension does not
+    fit in 16 bits.
 
     Args:
         path: ends in .nii or .nii.gz; its folder exists.
