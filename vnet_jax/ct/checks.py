@@ -134,13 +134,15 @@ def as_labels(
         InputError: for values that are no integers or not allowed, listing them.
     """
     strange: set[float] = set()
-    top = 0
+    top, clean = 0, _clean_up_to(array.dtype, allowed)
     # Slab by slab: no mask of the whole volume. The last axis is a file's slowest.
     for index in range(array.shape[2]):
         slab = array[:, :, index]
-        strange.update(np.unique(slab[~_fits(slab, allowed)]).tolist())
+        most = slab.max()
+        if clean is None or most > clean:
+            strange.update(np.unique(slab[~_fits(slab, allowed)]).tolist())
         if not strange:
-            top = max(top, int(slab.max()))
+            top = max(top, int(most))
     if strange:
         values = ", ".join(f"{v:g}" for v in sorted(strange)[:8])
         more = ", ..." if len(strange) > 8 else ""
@@ -150,6 +152,15 @@ def as_labels(
     return array.astype(
         np.min_scalar_type(top) if top < 65536 else np.int32, copy=False
     )
+
+
+def _clean_up_to(dtype: np.dtype, allowed: Sequence[int] | None) -> int | None:
+    """The value up to which every value is a label, or None: no mask is needed then."""
+    if dtype.kind != "u":
+        return None
+    if allowed is None:
+        return 2**31 - 1
+    return len(allowed) - 1 if sorted(allowed) == list(range(len(allowed))) else None
 
 
 def _fits(slab: np.ndarray, allowed: Sequence[int] | None) -> np.ndarray:
