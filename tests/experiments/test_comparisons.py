@@ -133,7 +133,20 @@ def test_tables_in_every_form(done, tmp_path):
     assert (tmp_path / "tables" / "claims.png").stat().st_size > 10_000
 
 
-def test_a_row_that_is_not_there_is_named(done):
-    done.scores("flips").unlink()
+def test_rows_that_are_not_there_are_left_out_and_named(done, tmp_path):
+    for name in ("flips", "folds", "whole", "clean_hu"):
+        done.scores(name).unlink()
+    facts = collect(done)
+    assert facts["missing"] == ["clean_hu", "flips", "folds", "whole"]
+    rows = {row for claim in facts["claims"] for row in (*claim["first"],)}
+    assert {"checkpoint", "all", "clean_both"} - rows == {"checkpoint"}
+    assert not rows & set(facts["missing"])
+    assert list(facts["costs"]) == ["plain"]
+    paper_tables.write(tmp_path / "tables", facts, "")
+    assert "stage 2, all folds" in (tmp_path / "tables" / "tables.md").read_text()
+
+
+def test_scores_that_cannot_be_read_are_named(done):
+    done.scores("flips").write_text("{")
     with pytest.raises(InputError, match=r"flips/scores.json: no scores"):
         collect(done)

@@ -99,5 +99,7 @@ def _tables(asked: Recipe) -> int:
     paper_tables.write(folder, facts, NOTICE if synthetic else "")
     for table in paper_tables.build(facts):
         print(table.markdown())
+    if facts["missing"]:
+        print(f"not made yet, and left out: {', '.join(facts['missing'])}")
     print(f"all of it: {folder}/tables.md, tables.tex, tables.json, claims.png")
     return 0

@@ -23,6 +23,8 @@ from vnet_jax.scores.bootstrap import mean_interval
 SCORES = ("kidney", "tumour", "mean")
 #: The share of the last Dice at which a training counts as there.
 SETTLED = 0.95
+#: Rows whose tumours on cases with cysts are counted.
+CYST_ROWS = ("clean_raw", "clean_hu", "clean_components", "clean_both")
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,25 @@ def collect(recipe: Recipe, seed: int = 0) -> dict:
 
     Returns:
         Plain types: "rows" (row -> stage -> score -> mean and interval), "claims"
-        (text, topic, rows and `paired.compare`'s tests), "convergence", "cysts",
-        "costs" and "out_of_fold" (stage -> score -> interval); what was not made is
-        left out.
+        (text, topic, rows and `paired.compare`'s tests), "missing" (rows that were
+        not made; nothing else tells of them), "convergence", "cysts", "costs" and
+        "out_of_fold" (stage -> score -> interval).
 
     Raises:
-        InputError: the scores of a row are not there.
+        InputError: no scores out of fold yet, or a file of scores that is none.
     """
-    names = {claim.first[0] for claim in claims(recipe)}
-    names |= {claim.second[0] for claim in claims(recipe)} | {"folds", "all"}
-    reports = {name: _read(recipe.scores(name)) for name in sorted(names)}
+    asked = claims(recipe)
+    names = {row for claim in asked for row, _ in _sides(claim)} | {"folds", "all"}
+    made = [name for name in sorted(names) if recipe.scores(name).is_file()]
+    reports = {name: _read(recipe.scores(name)) for name in made}
     return {
         "rows": {name: report["summary"] for name, report in reports.items()},
-        "claims": [_tested(claim, reports, seed) for claim in claims(recipe)],
+        "claims": [
+            _tested(claim, reports, seed)
+            for claim in asked
+            if all(row in reports for row, _ in _sides(claim))
+        ],
+        "missing": sorted(names.difference(made)),
         "convergence": _convergence(recipe),
         "cysts": _cysts(recipe, reports, seed),
         "costs": _costs(recipe),
@@ -186,8 +194,11 @@ def _convergence(recipe: Recipe) -> list[dict]:
         runs["with warped cases"] = recipe.run(fold, "registered")
     found = []
     for text, path in runs.items():
-        rows = read_log(path)
-        last = [row["mean"] for row in rows if row["kind"] == "validation"][-1]
+        rows = read_log(path) if path.is_dir() else []
+        scored = [row["mean"] for row in rows if row["kind"] == "validation"]
+        if not scored:
+            continue
+        last = scored[-1]
         steps = max(row["step"] for row in rows)
         found.append({"text": text, **settled(rows), "last": last, "steps": steps})
     return found
@@ -197,11 +208,11 @@ def _cysts(recipe: Recipe, reports: Mapping[str, dict], seed: int) -> dict | Non
     """Tumours found where there are none, on the cases that are known to have cysts."""
     data = find_cases(recipe.experiment.data.root)
     known = [case for case in data if case.id in recipe.folds.test and _has_cyst(case)]
-    if not known:
+    if not known or any(name not in reports for name in CYST_ROWS):
         return None
     ids = {case.id for case in known}
     rows = {}
-    for name in ("clean_raw", "clean_hu", "clean_components", "clean_both"):
+    for name in CYST_ROWS:
         counts = [
             len(case["lesions"]["false"])
             for case in reports[name]["cases"]
@@ -239,6 +250,8 @@ def _costs(recipe: Recipe) -> dict[str, dict]:
     found = {}
     for name in ("plain", "whole"):
         folder = recipe.out / "test" / name
+        if not recipe.scores(name).is_file():
+            continue
         facts = [_read(folder / f"{case}.json") for case in recipe.folds.test]
         # The first case compiles, so it is left out where there are others.
         timed = facts[1:] or facts

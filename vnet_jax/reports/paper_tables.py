@@ -75,7 +75,7 @@ def _table1(facts: Mapping) -> Table:
     rows = [
         [
             "test cases, all folds",
-            *_cells(facts["rows"]["folds"].get("phase1")),
+            *_cells(facts["rows"].get("folds", {}).get("phase1")),
             _paper("phase1"),
         ],
         ["out of fold", *_cells(facts["out_of_fold"].get("phase1")), _paper("phase1")],
@@ -95,7 +95,7 @@ def _table2(facts: Mapping) -> Table:
             rows.append(
                 [
                     f"{text}, {whose}",
-                    *_cells(facts["rows"][row].get(stage)),
+                    *_cells(facts["rows"].get(row, {}).get(stage)),
                     _paper(stage),
                 ]
             )
