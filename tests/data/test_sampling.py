@@ -135,7 +135,7 @@ def test_the_region_is_centred_on_the_box():
     case = one_box()
     # Middle of the box (1.5, 3, 5), in edges of voxels; half of (1, 4, 6) less.
     (found,) = starts(
-        lambda rng: sample_roi(case, rng, (1, 4, 6), (0, 0, 0), CLIP, 0.0), case, 1
+        lambda rng: sample_roi(case, rng, (1, 4, 6), 1.0, (0, 0, 0), CLIP, 0.0), case, 1
     )
     np.testing.assert_array_equal(found, [1, 1, 2])
 
@@ -145,7 +145,7 @@ def test_the_jitter_reaches_its_ends_in_mm_and_no_further():
     # 3 mm are 1 slice, 1 mm one row, 1.5 mm three columns of 0.5 mm. The region (3, 5,
     # 9) starts at (0, 1, 1) without jitter.
     found = starts(
-        lambda rng: sample_roi(case, rng, (3, 5, 9), (3, 1, 1.5), CLIP, 0.0), case
+        lambda rng: sample_roi(case, rng, (3, 5, 9), 1.0, (3, 1, 1.5), CLIP, 0.0), case
     )
     for axis, expected in enumerate(([0, 1], [0, 1, 2], [0, 1, 2, 3])):
         np.testing.assert_array_equal(np.unique(found[:, axis]), expected)
@@ -162,7 +162,7 @@ def test_all_foreground_stays_inside_whatever_the_jitter(jitter_mm):
         ]
         case = one_box(tuple(shape), start, size)
         region = [int(rng.integers(n, 9)) for n in size]
-        _, cut = sample_roi(case, rng, region, jitter_mm, CLIP, 0.0)
+        _, cut = sample_roi(case, rng, region, 1.0, jitter_mm, CLIP, 0.0)
         assert cut.sum() == case.label.sum()
 
 
@@ -172,7 +172,7 @@ def test_the_region_pads_only_where_the_volume_is_smaller():
         shape = tuple(int(n) for n in rng.integers(3, 7, 3))
         case = one_box(shape, (0, 0, 0), (1, 2, 1))
         region = [int(n) for n in rng.integers(2, 9, 3)]
-        image, _ = sample_roi(case, rng, region, (9, 9, 9), CLIP, -7.0)
+        image, _ = sample_roi(case, rng, region, 1.0, (9, 9, 9), CLIP, -7.0)
         real = image[..., 0] != -7
         expected = np.minimum(region, shape)
         assert bounding_box(real)[1] == tuple(expected)
@@ -183,14 +183,30 @@ def test_a_region_smaller_than_the_foreground_stays_inside_it():
     case = one_box((4, 8, 12), (0, 0, 2), (4, 8, 8))
     for seed in range(50):
         rng = np.random.default_rng(seed)
-        _, cut = sample_roi(case, rng, (4, 8, 5), (9, 9, 9), CLIP, 0.0)
+        _, cut = sample_roi(case, rng, (4, 8, 5), 1.0, (9, 9, 9), CLIP, 0.0)
         assert cut.all()
+
+
+def test_regions_off_the_kidneys_lie_anywhere_in_the_ct():
+    case = one_box((4, 8, 12), (1, 3, 5), (1, 1, 1))
+    draw = (3, 5, 9), 0.0, (0, 0, 0), CLIP, 0.0
+    found = starts(lambda rng: sample_roi(case, rng, *draw), case, 400)
+    for axis, last in enumerate((1, 3, 3)):
+        np.testing.assert_array_equal(np.unique(found[:, axis]), range(last + 1))
+
+
+def test_a_share_of_the_regions_is_around_the_kidneys():
+    case = one_box((1, 1, 400), (0, 0, 5), (1, 1, 1))
+    rng = np.random.default_rng(3)
+    draw = (1, 1, 1), 0.75, (0, 0, 0), CLIP, 0.0
+    around = [bool(sample_roi(case, rng, *draw)[1].any()) for _ in range(400)]
+    assert 270 <= sum(around) <= 330  # 300, and 1 in 400 of the others
 
 
 def test_without_foreground_the_region_is_in_the_middle_of_the_volume():
     case = cached(numbered((4, 8, 12)), np.zeros((4, 8, 12), np.uint8))
     (found,) = starts(
-        lambda rng: sample_roi(case, rng, (2, 4, 6), (0, 0, 0), CLIP, 0.0), case, 1
+        lambda rng: sample_roi(case, rng, (2, 4, 6), 1.0, (0, 0, 0), CLIP, 0.0), case, 1
     )
     np.testing.assert_array_equal(found, [1, 2, 3])
 
@@ -199,7 +215,7 @@ def test_the_generator_is_all_the_randomness():
     case = one_box()
     for draw, args in (
         (sample_patch, ((2, 4, 6), 0.5)),
-        (sample_roi, ((2, 4, 6), (3, 3, 3))),
+        (sample_roi, ((2, 4, 6), 0.5, (3, 3, 3))),
     ):
         one, two = (
             draw(case, np.random.default_rng(5), *args, CLIP, 0.0) for _ in range(2)

@@ -51,6 +51,7 @@ def sample_roi(
     cached: CachedCase,
     rng: np.random.Generator,
     shape: Sequence[int],
+    foreground: float,
     jitter_mm: Sequence[float],
     clip_hu: tuple[float, float],
     pad_value: float,
@@ -65,6 +66,8 @@ def sample_roi(
         cached: a labelled case; without foreground the box is centred on the volume.
         rng: the only source of randomness.
         shape: (d, h, w) voxels of the region.
+        foreground: probability of such a region; the others lie anywhere in the CT with
+            equal probability, for boxes of phase 1 that reach too far.
         jitter_mm: (z, y, x); the centre moves by at most that either way, uniformly,
             and never so far that foreground leaves the region. Where the foreground is
             longer than the region, the region stays inside the foreground instead.
@@ -76,6 +79,10 @@ def sample_roi(
         image (d, h, w, 1) float32 in [-1, 1], label (d, h, w) uint8.
     """
     size, shape = np.array(cached.image.shape), np.array(shape)
+    # The paper's 1 draws no number: its samples stay what they were.
+    if foreground < 1 and rng.random() >= foreground:
+        start = rng.integers(*_inside(size, shape), endpoint=True)
+        return _cut(cached, start, shape, clip_hu, pad_value, out)
     box = cached.header["foreground_box"] or ([0, 0, 0], size)
     first, length = np.array(box[0]), np.array(box[1])
     jitter_vox = rng.uniform(-1, 1, 3) * jitter_mm / cached.grid.spacing_mm

@@ -87,7 +87,7 @@ def claims(recipe: Recipe) -> list[Claim]:
             text = f"{_CLEANED[name]} against none"
             found.append(versus("Post-processing", text, f"clean_{name}", "clean_raw"))
     text = "two phases against phase 2 over the whole CT"
-    return [*found, versus("Two phases", text, "plain", "whole")]
+    return [*found, versus("Two phases", text, "checkpoint", "whole")]
 
 
 _CLEANED = {
@@ -248,7 +248,7 @@ def _has_cyst(case: Case) -> bool:
 def _costs(recipe: Recipe) -> dict[str, dict]:
     """Seconds, memory and work a test case, in two phases and over the whole CT."""
     found = {}
-    for name in ("plain", "whole"):
+    for name in ("checkpoint", "whole"):
         folder = recipe.out / "test" / name
         if not recipe.scores(name).is_file():
             continue

@@ -200,6 +200,7 @@ def _scoring(recipe: Recipe, name: str, made_by: str = "test") -> Job:
             *("--cases", ",".join(recipe.folds.test)),
             *("--out", recipe.scores(name).parent),
             *("--workers", recipe.config.workers),
+            "--surface=false",  # no table asks for them, and they take most of the time
         ),
         log=recipe.out / "logs" / f"scores_{name}.log",
         after=(after,),

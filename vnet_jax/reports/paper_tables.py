@@ -163,7 +163,7 @@ def _cysts(facts: Mapping) -> Table:
 
 
 def _costs(costs: Mapping) -> Table:
-    names = {"plain": "two phases", "whole": "phase 2 over the whole CT"}
+    names = {"checkpoint": "two phases", "whole": "phase 2 over the whole CT"}
     rows = [
         [
             names[name],
@@ -176,7 +176,8 @@ def _costs(costs: Mapping) -> Table:
     ]
     header = ["A test case", "TFLOP", "Networks, s", "In all, s", "Peak memory, GB"]
     note = (
-        "Medians over the test cases but the first, which compiles; memory: the most."
+        "One checkpoint. Medians over the test cases but the first, which compiles; "
+        "memory: the most."
     )
     return Table("Computational savings", header, rows, note)
 

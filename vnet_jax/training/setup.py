@@ -93,14 +93,13 @@ def plain_sample_of(config) -> Callable:
     """Cuts a training sample out of a case: a patch (phase 1) or the ROI (phase 2)."""
     settings = dict(
         shape=config.sample.shape,
+        foreground=config.sample.foreground,
         clip_hu=config.data.clip_hu,
         pad_value=config.data.pad_value,
     )
     if config.phase == 1:
-        cut, settings["foreground"] = sample_patch, config.sample.foreground
-    else:
-        cut, settings["jitter_mm"] = sample_roi, config.sample.jitter_mm
-    return functools.partial(cut, **settings)
+        return functools.partial(sample_patch, **settings)
+    return functools.partial(sample_roi, jitter_mm=config.sample.jitter_mm, **settings)
 
 
 def sample_of(config) -> Callable:
