@@ -51,4 +51,5 @@ def get_config():
     # docs/scaling.md; phase 1 was not measured and is left out of the sum.
     config.step_s = ml_collections.ConfigDict(dict(phase1=0.0, phase2=0.147))
     config.paint = ml_collections.ConfigDict()  # no synthetic CTs
+    config.phantoms = ml_collections.ConfigDict()  # no phantoms that train as well
     return config

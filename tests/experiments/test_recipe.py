@@ -6,6 +6,7 @@ import pytest
 from tests.training.conftest import load_config
 from vnet_jax.data.folds import draw_folds
 from vnet_jax.experiments import forecast, recipe
+from vnet_jax.experiments.painting import drawing
 from vnet_jax.experiments.recipe import Recipe
 from vnet_jax.experiments.recipe_jobs import plan
 
@@ -44,7 +45,8 @@ def test_every_job_follows_those_that_it_builds_on(asked):
 
 
 def test_every_flag_is_one_of_its_program(asked):
-    for job in plan(asked):
+    made = [drawing(asked.config, asked.out)] if asked.config.phantoms else []
+    for job in [*made, *plan(asked)]:
         command = Path(job.argv[1]).stem
         assert (ROOT / "bin" / f"{command}.py").is_file()
         given = {
@@ -53,6 +55,22 @@ def test_every_flag_is_one_of_its_program(asked):
             if word.startswith("--")
         }
         assert given <= flags_of(command), job.name
+
+
+def test_phantoms_of_no_patient_train_with_every_fold(tmp_path):
+    config = load_config("reproduce_small")
+    config.phantoms = dict(cases=7, spacing_mm=(3.0, 1.5, 1.5))
+    experiment = recipe.experiment_of(config, "data", tmp_path)
+    ids = [f"case_{i:05d}" for i in range(config.paint.cases)]
+    asked = Recipe(config, experiment, draw_folds(ids, seed=0, folds=2, test=16))
+    drawn, warped = str(tmp_path / "phantoms"), str(tmp_path / "registered" / "fold_0")
+    trainings = [job for job in plan(asked) if job.kind.startswith("phase")]
+    for job in trainings:
+        both = (drawn, warped) if job.name == "fold 0, registered" else (drawn,)
+        assert f"--config.data.extra={both}" in job.argv
+    job = drawing(config, tmp_path)
+    assert job.argv[job.argv.index("--out") + 1] == drawn
+    assert job.outputs[0].parent.name == "case_80006"
 
 
 def test_every_change_is_a_field_of_phase_2(asked):
@@ -79,7 +97,8 @@ def test_what_it_will_take(asked):
     assert rows["phase 1"].jobs == count
     assert rows["phase 2"].jobs == count + ablations
     config = asked.phase2
-    per_epoch = -(-len(asked.folds.splits(0).train) // config.batch_size)
+    cases = len(asked.folds.splits(0).train) + asked.config.phantoms.get("cases", 0)
+    per_epoch = -(-cases // config.batch_size)
     folds = len(asked.folds.folds) + len(asked.config.register.folds)
     lengths = [int(c.get("epochs", config.epochs)) for c in asked.ablations.values()]
     steps = (folds * config.epochs + sum(lengths)) * per_epoch
@@ -87,7 +106,7 @@ def test_what_it_will_take(asked):
     if asked.config.register.equal_steps:
         assert rows["phase 2"].steps == pytest.approx(steps, rel=0.02)
     else:
-        more = -(-(len(asked.folds.splits(0).train) + warped) // config.batch_size)
+        more = -(-(cases + warped) // config.batch_size)
         longer = len(asked.config.register.folds) * config.epochs * (more - per_epoch)
         assert rows["phase 2"].steps == steps + longer
     assert rows["phase 2"].disk > rows["phase 1"].disk / 2 > 0

@@ -21,6 +21,9 @@ from vnet_jax.errors import InputError
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", None, "folder of the data set", required=True)
 flags.DEFINE_integer("n", 20, "cases; with --labels, the first so many maps", 1)
+flags.DEFINE_integer(
+    "first", 0, "number in the first case's name; not with --labels", 0, 99_999
+)
 flags.DEFINE_string("labels", "", "KiTS19 tree of segmentation.nii.gz to paint around")
 flags.DEFINE_string("spacing", "3,0.78162497,0.78162497", "z,y,x in mm")
 flags.DEFINE_list(
@@ -46,7 +49,8 @@ def main(argv: list[str]) -> int:
         source = (FLAGS.labels, FLAGS.n, FLAGS.seed, _slices())
         recipes = phantom_files.painted_recipes(*source)
     else:
-        recipes = phantom_files.drawn_recipes(FLAGS.n, FLAGS.seed, _spacing())
+        drawn = (FLAGS.n, FLAGS.seed, _spacing(), FLAGS.first)
+        recipes = phantom_files.drawn_recipes(*drawn)
     if FLAGS.cysts == "own":
         recipes = [replace(recipe, cyst_value=3) for recipe in recipes]
     written, refused = phantom_files.write_cases(FLAGS.out, recipes, FLAGS.workers)

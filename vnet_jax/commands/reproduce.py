@@ -19,7 +19,7 @@ from ml_collections import config_flags
 from vnet_jax.commands import BAD_INPUT, dry_run
 from vnet_jax.data.cases import find_cases
 from vnet_jax.experiments import comparisons, devices, folds, forecast, jobs, recipe
-from vnet_jax.experiments.painting import painted_ids, painting
+from vnet_jax.experiments.painting import drawing, painted_ids, painting
 from vnet_jax.experiments.recipe import Recipe
 from vnet_jax.experiments.recipe_jobs import plan
 from vnet_jax.reports import paper_tables
@@ -55,11 +55,12 @@ def main(argv: list[str]) -> int:
     if FLAGS.dry_run:
         return _tell(config, experiment)
     slots = devices.slots(FLAGS.devices_per_job)
-    if FLAGS.labels:
-        job = painting(config, FLAGS.labels, FLAGS.data, out)
-        if status := _status(jobs.run([job])):
-            return status
+    made = [painting(config, FLAGS.labels, FLAGS.data, out)] if FLAGS.labels else []
+    made += [drawing(config, out)] if config.phantoms else []
+    if status := _status(jobs.run(made)):
+        return status
     frozen, refused = folds.freeze(experiment)
+    folds.check_extra(experiment, frozen, range(len(frozen.folds)))
     for error in refused:
         print(f"left out: {error}", file=sys.stderr)
     asked = Recipe(config, experiment, frozen)

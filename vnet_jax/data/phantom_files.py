@@ -63,10 +63,12 @@ class Recipe:
         return facts | own | thick
 
 
-def drawn_recipes(count: int, seed: int, spacing_mm: Sequence[float]) -> list[Recipe]:
-    """Recipes of `count` patients, case_00000 and on."""
+def drawn_recipes(
+    count: int, seed: int, spacing_mm: Sequence[float], first: int = 0
+) -> list[Recipe]:
+    """Recipes of `count` patients; the number in the first one's name is `first`."""
     spacing = tuple(float(s) for s in spacing_mm)
-    return [Recipe(f"case_{k:05d}", (seed, k), spacing) for k in range(count)]
+    return [Recipe(f"case_{first + k:05d}", (seed, k), spacing) for k in range(count)]
 
 
 def painted_recipes(

@@ -1,4 +1,4 @@
-"""Synthetic CTs around real label maps, where there are no CTs to train on."""
+"""Synthetic CTs: around label maps where there are no CTs, and drawn from nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 from vnet_jax import programs
 from vnet_jax.data.phantom_files import painted_recipes
 from vnet_jax.experiments.jobs import Job
+from vnet_jax.experiments.recipe import phantoms_folder
+
+#: Numbers that neither KiTS's patients nor warped cases have.
+FIRST_PHANTOM = 80_000
 
 
 def painting(config, labels: str, data: str, out: Path) -> Job:
@@ -33,6 +37,31 @@ def painting(config, labels: str, data: str, out: Path) -> Job:
         ),
         log=out / "logs" / "phantoms.log",
         outputs=(Path(data) / last / "case.json",),
+        kind="phantoms",
+    )
+
+
+def drawing(config, out: Path) -> Job:
+    """The job that draws the phantoms of no patient, which only train.
+
+    Args:
+        config: `phantoms.cases` of them, of `phantoms.spacing_mm`.
+        out: the reproduction's folder.
+    """
+    asked, folder = config.phantoms, phantoms_folder(out)
+    return Job(
+        name="phantoms",
+        argv=programs.command(
+            "phantom",
+            *("--n", asked.cases),
+            *("--first", FIRST_PHANTOM),
+            *("--spacing", ",".join(map(str, asked.spacing_mm))),
+            *("--seed", config.seed + 1),  # other patients than the painted ones
+            *("--out", folder),
+            *("--workers", config.workers),
+        ),
+        log=out / "logs" / "drawn.log",
+        outputs=(folder / f"case_{FIRST_PHANTOM + asked.cases - 1:05d}" / "case.json",),
         kind="phantoms",
     )
 

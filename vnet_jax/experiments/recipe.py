@@ -1,5 +1,6 @@
 """What a reproduction of the paper trains, and whose masks it compares.
 
+<out>/phantoms            synthetic CTs of no patient that train with every fold
 <out>/folds.json, fold_K/phase1, phase2, oof/, scores/   as of `bin/crossval.py`
 <out>/registered/fold_K   the data set of warped cases (paper, section 2.3)
 <out>/fold_K/registered   phase 2, trained with them as well
@@ -108,7 +109,7 @@ class Recipe:
         asked, phase2 = self.config.register, self.phase2
         if not asked.equal_steps:
             return {}
-        own = len(self.folds.splits(fold).train)
+        own = len(self.folds.splits(fold).train) + self.phantoms
         share = own / (own + asked.hard * asked.per_hard)
 
         def fewer(epochs: int) -> int:
@@ -119,6 +120,11 @@ class Recipe:
             "decay_epochs": tuple(map(fewer, phase2.decay_epochs)),
             "eval_every": fewer(phase2.eval_every),
         }
+
+    @property
+    def phantoms(self) -> int:
+        """How many phantoms of no patient train beside each fold's own cases."""
+        return self.config.phantoms.get("cases", 0)
 
     def scores(self, name: str) -> Path:
         """Where the scores of a row stand."""
@@ -150,8 +156,15 @@ def experiment_of(
         "data.folds": config.folds,
         "data.test": config.test,
     }
+    if config.phantoms:
+        changes["data.extra"] = (str(phantoms_folder(out)),)
     phases = tuple(_phase(file, changes) for file in (config.phase1, config.phase2))
     return Experiment(out, phases, (), ("--save_raw",), config.workers)
+
+
+def phantoms_folder(out: Path) -> Path:
+    """Where the phantoms of no patient lie, which train beside each fold's cases."""
+    return out / "phantoms"
 
 
 def _phase(file: str, changes: Mapping[str, object]) -> Phase:

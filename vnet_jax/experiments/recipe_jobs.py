@@ -92,7 +92,10 @@ def _registered(recipe: Recipe) -> Iterator[Job]:
             name=f"fold {fold}, registered",
             workdir=recipe.run(fold, "registered"),
             changes={
-                "data.extra": (str(_warped(recipe, fold)),),
+                "data.extra": (
+                    *recipe.experiment.extra(fold),
+                    str(_warped(recipe, fold)),
+                ),
                 **recipe.length_with_warped(fold),
             },
             after=(f"fold {fold}, phase 1", f"fold {fold}, registration"),
