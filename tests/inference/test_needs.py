@@ -87,13 +87,15 @@ def test_what_a_batch_would_do(jobs, runs, tmp_path):
     found = outlook.of_jobs(jobs, segmenter, NOTHING, False)
     assert [(c["done"], c["wrong"]) for c in found["cases"]] == [(False, None)]
     assert found["seconds"] is None and found["needed_bytes"] > 7e8
-    assert outlook.lines(found)[1] == "1 of 1 cases to segment"
+    assert outlook.lines(found, "segment", "segmented")[1] == "1 of 1 cases to segment"
     assert not (tmp_path / "out").exists()
     assert batch.run(jobs, segmenter, stream=io.StringIO()) == []
     found = outlook.of_jobs(jobs, segmenter, NOTHING, False)
     assert found["cases"][0]["done"] and found["seconds"] > 0
-    assert outlook.lines(found)[-1] == "0 of 1 cases to segment"
-    again = outlook.lines(outlook.of_jobs(jobs, segmenter, NOTHING, True))
+    assert outlook.lines(found, "segment", "segmented")[-1] == "0 of 1 cases to segment"
+    again = outlook.lines(
+        outlook.of_jobs(jobs, segmenter, NOTHING, True), "segment", "segmented"
+    )
     assert (
         "about 1.1 GB of memory" in again[-1] and "as those that are done" in again[-2]
     )

@@ -17,15 +17,16 @@ from pathlib import Path
 
 from absl import flags
 
-from vnet_jax.commands import BAD_INPUT, output, output_flags
+from vnet_jax.commands import BAD_INPUT, dry_run, output, output_flags
 from vnet_jax.errors import InputError
-from vnet_jax.inference import followed
+from vnet_jax.inference import followed, outlook
 from vnet_jax.reports import followup
 
 #: BEFORE and AFTER are no flags.
 ARGUMENTS = True
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(output_flags)
+flags.adopt_module_key_flags(dry_run)
 flags.DEFINE_string("out", "compared", "folder for numbers, pages and pictures")
 flags.DEFINE_list(
     "dates",
@@ -45,6 +46,11 @@ def main(argv: list[str]) -> int:
     pairs, alone = followed.plan(argv[1], argv[2], FLAGS.out, FLAGS.dates)
     if alone:
         print(f"{len(alone)} cases are in one folder alone: {', '.join(alone[:5])}")
+    if FLAGS.dry_run:
+        found = outlook.of_pairs(pairs, FLAGS.overwrite)
+        output.tell(dry_run=True, **found)
+        print("\n".join(outlook.lines(found, "compare", "compared")))
+        return 0
     told, failed = followed.run(pairs, overwrite=FLAGS.overwrite, strict=FLAGS.strict)
     output.tell(cases=dict(told), failed=failed)
     for reason in failed:

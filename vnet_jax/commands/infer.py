@@ -175,7 +175,7 @@ def _tell_plan(jobs, segmenter: Segmenter, keep: Keep) -> int:
     """What --dry_run tells."""
     found = outlook.of_jobs(jobs, segmenter, keep, FLAGS.overwrite)
     output.tell(dry_run=True, **found)
-    print("\n".join(outlook.lines(found)))
+    print("\n".join(outlook.lines(found, "segment", "segmented")))
     return 0
 
 

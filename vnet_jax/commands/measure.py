@@ -16,7 +16,7 @@ import sys
 
 from absl import flags
 
-from vnet_jax.commands import BAD_INPUT, output, output_flags
+from vnet_jax.commands import BAD_INPUT, dry_run, output, output_flags
 from vnet_jax.inference import measured, outlook
 from vnet_jax.inference.given import parse_labels
 from vnet_jax.reports import niivue
@@ -24,6 +24,7 @@ from vnet_jax.runs import sharding
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(output_flags)
+flags.adopt_module_key_flags(dry_run)
 flags.DEFINE_string(
     "image", None, "the CT: a NIfTI file, a folder, a data set, or DICOM"
 )
@@ -56,6 +57,11 @@ def main(argv: list[str]) -> int:
     jobs, bare = measured.plan(FLAGS.image, FLAGS.mask, FLAGS.out, FLAGS.cases)
     if bare:
         print(f"{len(bare)} CTs without a mask were left out: {', '.join(bare[:5])}")
+    if FLAGS.dry_run:
+        found = outlook.of_masks(jobs, labels, FLAGS.overwrite)
+        output.tell(dry_run=True, **found)
+        print("\n".join(outlook.lines(found, "measure", "measured")))
+        return 0
     if FLAGS.report and niivue.source() is None:
         output.note(f"the pages will have no viewer; {niivue.HINT}")
     sharding.use_device("cpu")  # nothing here needs another

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import jax
 from tqdm import tqdm
 
 from vnet_jax.ct.nifti import is_nifti_name, read_labels
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import case_files, html_pages, inputs, needs, summary
-from vnet_jax.inference.case import NOTHING, Clock, Keep, Tell
+from vnet_jax.inference import (
+    case_files,
+    each_case,
+    html_pages,
+    inputs,
+    needs,
+    summary,
+)
+from vnet_jax.inference.case import NOTHING, Clock, Keep
 from vnet_jax.inference.case_files import Job, refuse_overwriting
 from vnet_jax.inference.dicom_masks import wants_seg
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.reports.label_files import write_label_files
-
-#: What ends a case but not the batch: bad input, a full disk, too little memory.
-FAILURES = (InputError, OSError, MemoryError, jax.errors.JaxRuntimeError)
 
 
 def plan(
@@ -139,29 +141,16 @@ def run(
     Raises:
         InputError: with `strict`, the first failure.
     """
-    stream = sys.stderr if stream is None else stream
-    if report:
-        html_pages.refuse_same_name(jobs)
-    failed: list[tuple[Job, str]] = []
-    with Progress("infer", len(jobs), unit="case", stream=stream) as bar:
-        networks = needs.of_networks(segmenter)
-        work = _Work(segmenter, keep, overwrite, report, networks, bar)
-        for job in jobs:
-            try:
-                tell = partial(_under_way, bar, job.name, time.monotonic())
-                line = _one(job, work, tell)
-            except FAILURES as error:
-                if not (reason := _reason(job, error)):
-                    raise
-                if strict:
-                    raise InputError(None, reason) from error
-                failed.append((job, reason))
-                line = f"failed: {reason}"
-            bar.say(f"{job.name}: {line}")
-            bar.advance()
-    if report:
-        html_pages.write_cohorts(jobs, failed)
-    return failed
+    work = _Work(segmenter, keep, overwrite, report, needs.of_networks(segmenter))
+    return each_case.run(
+        "infer",
+        jobs,
+        partial(_one, work),
+        less=needs.LESS,
+        strict=strict,
+        report=report,
+        stream=stream,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +162,6 @@ class _Work:
     overwrite: bool
     report: bool
     networks: Mapping[int, int]  # bytes that each phase's takes
-    bar: Progress
 
 
 def _under_way(bar: Progress, name: str, began: float, step, done, total) -> None:
@@ -200,7 +188,7 @@ def _options(job: Job, segmenter: Segmenter, keep: Keep) -> dict:
     }
 
 
-def _one(job: Job, work: _Work, tell: Tell) -> str:
+def _one(work: _Work, job: Job, bar: Progress) -> str:
     """Segments and writes one case; returns what to tell about it."""
     if job.kidneys and not job.kidneys.is_file():
         raise InputError(job.kidneys, "no such kidney mask", "check --kidneys")
@@ -216,7 +204,8 @@ def _one(job: Job, work: _Work, tell: Tell) -> str:
         kidneys = read_labels(job.kidneys) if job.kidneys else None
     needed = needs.of_case(segmenter, work.networks, scan.volume.grid)
     if line := needs.too_little(needed):
-        work.bar.say(f"{job.name}: {line}")
+        bar.say(f"{job.name}: {line}")
+    tell = partial(_under_way, bar, job.name, time.monotonic())
     result = segmenter.segment(scan, kidneys, keep, tell)
     options = _options(job, segmenter, keep)
     facts = {"case": job.name, **result.summary, "options": options}
@@ -229,15 +218,3 @@ def _weights(models: Mapping, options: Mapping) -> list[str]:
     """SHA-256 of the models that count: not of phase 1 where masks were given."""
     used = [] if options["kidneys_sha256"] else models["phase1"]
     return [model["sha256"] for model in [*used, *models["phase2"]]]
-
-
-def _reason(job: Job, error: Exception) -> str:
-    """One line, or "" for a fault of the program; bad input tells its own."""
-    if isinstance(error, InputError):
-        return str(error)
-    text = " ".join(str(error).split())[:300] or type(error).__name__
-    if isinstance(error, OSError):
-        return f"{job.mask}: {text}; check the disk and its permissions"
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
-        return f"{job.source}: out of memory ({text}); {needs.LESS}"
-    return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from vnet_jax.ct.nifti import Scan
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
-from vnet_jax.inference import case_files, html_pages, inputs, summary
+from vnet_jax.inference import case_files, each_case, html_pages, inputs, summary
 from vnet_jax.inference.case import Clock, Result
 from vnet_jax.inference.case_files import Job, refuse_overwriting
 from vnet_jax.inference.confidence import assess
@@ -26,6 +25,7 @@ from vnet_jax.inference.measure import measure
 
 #: Median HU of a kidney: without contrast about 30, at its brightest about 230.
 KIDNEY_HU = (0.0, 350.0)
+LESS = "close other programs, or raise the container's limit"
 NOT_OURS = "a mask from outside: these networks did not draw it"
 
 
@@ -121,34 +121,30 @@ def run(
     Raises:
         InputError: with `strict`, the first failure.
     """
-    stream = sys.stderr if stream is None else stream
-    if report:
-        html_pages.refuse_same_name(jobs)
-    failed: list[tuple[Job, str]] = []
-    with Progress("measure", len(jobs), unit="case", stream=stream) as bar:
-        for job in jobs:
-            try:
-                line = _one(job, labels, overwrite, report)
-            except (InputError, OSError, MemoryError) as error:
-                reason = str(error)
-                if not isinstance(error, InputError):
-                    text = " ".join(reason.split()) or type(error).__name__
-                    reason = f"{job.mask}: {text}; check disk and memory"
-                if strict:
-                    raise InputError(None, reason) from error
-                failed.append((job, reason))
-                line = f"failed: {reason}"
-            bar.say(f"{job.name}: {line}")
-            bar.advance()
-    if report:
-        html_pages.write_cohorts(jobs, failed)
-    return failed
+    return each_case.run(
+        "measure",
+        jobs,
+        partial(_one, labels, overwrite, report),
+        less=LESS,
+        strict=strict,
+        report=report,
+        stream=stream,
+    )
 
 
-def _one(job: Job, labels: Labels, overwrite: bool, report: bool) -> str:
+def is_done(job: Job, labels: Labels) -> bool:
+    """Whether the same CT, mask and labels gave what lies there now."""
+    return case_files.kept(job, _options(job, labels)) is not None
+
+
+def _options(job: Job, labels: Labels) -> dict:
+    return {"labels": labels.as_dict(), "mask_sha256": _mask_sha256(job.kidneys)}
+
+
+def _one(labels: Labels, overwrite: bool, report: bool, job: Job, bar: Progress) -> str:
     """Measures and writes one case; returns what to tell about it."""
-    options = {"labels": labels.as_dict(), "mask_sha256": _mask_sha256(job.kidneys)}
-    if not overwrite and case_files.kept(job, options):
+    del bar
+    if not overwrite and is_done(job, labels):
         again = report and html_pages.write_missing(job, partial(case_files.read, job))
         return "unchanged, its page written" if again else "unchanged, skipped"
     clock = Clock()
@@ -157,7 +153,7 @@ def _one(job: Job, labels: Labels, overwrite: bool, report: bool) -> str:
         given = read_given(job.kidneys, labels, scan)
     with clock("measure"):
         facts = summarise(scan, given)
-    facts = {"case": job.name, **facts, "options": options}
+    facts = {"case": job.name, **facts, "options": _options(job, labels)}
     result = Result(given.mask, {}, {}, facts, given.mask)
     case_files.write(job, scan, result, facts, clock, report)
     return summary.in_one_line(facts)

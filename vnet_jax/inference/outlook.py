@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from vnet_jax.ct.geometry import Grid
 from vnet_jax.ct.nifti import read_grid
 from vnet_jax.data.progress import duration
 from vnet_jax.errors import InputError
-from vnet_jax.inference import batch, needs
+from vnet_jax.inference import batch, followed, measured, needs
 from vnet_jax.inference.case import Keep
 from vnet_jax.inference.case_files import Job
+from vnet_jax.inference.followed import Pair
+from vnet_jax.inference.given import Labels
 from vnet_jax.inference.segment import Segmenter
 from vnet_jax.memory import available_memory
 
@@ -40,16 +43,10 @@ def of_jobs(
         if done:
             taken.append(sum(_summary(job)["timings_s"].values()))
         done = done and not overwrite
-        shape, wrong = None, None
-        try:
-            grid = job.dicom.stacked().grid if job.dicom else read_grid(job.source)
-            shape = list(grid.shape)
-            if not done:
-                needed = max(needed, needs.of_case(segmenter, networks, grid))
-        except (InputError, OSError) as error:
-            wrong = str(error)
-        facts = {"case": job.name, "source": str(job.source), "mask": str(job.mask)}
-        cases.append({**facts, "done": done, "shape": shape, "wrong": wrong})
+        grid, facts = _seen(job, done)
+        if grid and not done:
+            needed = max(needed, needs.of_case(segmenter, networks, grid))
+        cases.append(facts)
     return {
         "cases": cases,
         "seconds": median(taken) if taken else None,
@@ -58,14 +55,80 @@ def of_jobs(
     }
 
 
-def lines(found: Mapping) -> list[str]:
-    """`of_jobs` for people: a line a case, then the sum."""
-    told = []
+def of_masks(jobs: Sequence[Job], labels: Labels, overwrite: bool) -> dict:
+    """What `measured.run` would do; reads headers and summaries, writes nothing.
+
+    Args:
+        jobs: from `measured.plan`.
+        labels: which value is what.
+        overwrite: also what is done.
+
+    Returns:
+        "cases", as of `of_jobs`.
+    """
+    done = [not overwrite and measured.is_done(job, labels) for job in jobs]
+    return {"cases": [_seen(*one)[1] for one in zip(jobs, done, strict=True)]}
+
+
+def _seen(job: Job, done: bool) -> tuple[Grid | None, dict]:
+    """The grid of a case, None where it cannot be read, and what is told of it."""
+    grid, wrong = None, None
+    try:
+        grid = job.dicom.stacked().grid if job.dicom else read_grid(job.source)
+    except (InputError, OSError) as error:
+        wrong = str(error)
+    return grid, {
+        "case": job.name,
+        "source": str(job.source),
+        "mask": str(job.mask),
+        "done": done,
+        "shape": grid and list(grid.shape),
+        "wrong": wrong,
+    }
+
+
+def of_pairs(pairs: Sequence[Pair], overwrite: bool) -> dict:
+    """What `followed.run` would do; reads summaries, writes nothing.
+
+    Args:
+        pairs: from `followed.plan`.
+        overwrite: also what is done.
+
+    Returns:
+        "cases": [{"case", "before", "after", "dates", "out", "done"}].
+    """
+    return {
+        "cases": [
+            {
+                "case": pair.name,
+                "before": str(pair.before),
+                "after": str(pair.after),
+                "dates": pair.dates and list(pair.dates),
+                "out": str(pair.out),
+                "done": not overwrite and followed.is_done(pair),
+            }
+            for pair in pairs
+        ]
+    }
+
+
+def lines(found: Mapping, verb: str, past: str) -> list[str]:
+    """What would be done, for people: a line a case, then the sum.
+
+    Args:
+        found: from `of_jobs`, `of_masks` or `of_pairs`.
+        verb: what is done to a case, such as "segment".
+        past: "segmented".
+    """
+    told, left = [], []
     for case in found["cases"]:
-        state = "done, would be skipped" if case["done"] else "would be segmented"
-        told.append(f"{case['case']}: {case['wrong'] or state} -> {case['mask']}")
-    left = [case for case in found["cases"] if not case["done"] and not case["wrong"]]
-    line = f"{len(left)} of {len(found['cases'])} cases to segment"
+        state = "done, would be skipped" if case["done"] else f"would be {past}"
+        wrong, place = case.get("wrong"), case.get("mask") or case["out"]
+        told.append(f"{case['case']}: {wrong or state} -> {place}")
+        left += [] if case["done"] or wrong else [case]
+    line = f"{len(left)} of {len(found['cases'])} cases to {verb}"
+    if "needed_bytes" not in found:
+        return [*told, line]
     if found["seconds"] is not None and left:
         line += (
             f", about {duration(found['seconds'] * len(left))} as those that are done"
