@@ -76,3 +76,19 @@ def test_a_corrected_mask_is_measured_and_compared(place, first):
     assert "1 of 1 comparisons are in compared" in done.stdout
     names = sorted(path.name for path in (place / "compared").iterdir())
     assert names == [f"comparison.{end}" for end in ("html", "json", "png")]
+
+
+def test_dry_runs_tell_what_is_done_and_write_nothing(place, first):
+    given = ("--image", "cts", "--mask", "masks", "--dry_run")
+    done = start(place, "measure", *given, "--out", "one")
+    assert done.returncode == 0, done.stderr
+    assert "a: done, would be skipped -> one/a.nii.gz" in done.stdout
+    assert "b: would be measured -> one/b.nii.gz" in done.stdout
+    assert "1 of 2 cases to measure" in done.stdout
+    done = start(place, "measure", *given, "--out", "dry", "--json")
+    assert [case["done"] for case in json.loads(done.stdout)["cases"]] == [False] * 2
+    pair = ("one/a.json", "one/a.json", "--out", "dry", "--dry_run")
+    done = start(place, "compare", *pair)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 cases to compare" in done.stdout
+    assert not (place / "dry").exists()

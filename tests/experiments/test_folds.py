@@ -90,6 +90,12 @@ def test_each_fold_is_phase_1_then_phase_2_on_it_then_masks_by_both(experiment):
     assert masks.argv[-2:] == ("--save_stages", "--fast")
 
 
+def test_phase_2_may_have_further_data_of_its_own(experiment):
+    made = experiment(**{"data.extra": ("a_{fold}",)})
+    made.phases[1].config.data.extra = ("a_{fold}", "b")
+    assert made.extra(1, 1) == ("a_1",) and made.extra(1, 2) == ("a_1", "b")
+
+
 def test_a_clone_of_the_kits19_repository_is_predicted_in_its_data_folder(
     experiment, tiny_data, tmp_path
 ):

@@ -80,6 +80,18 @@ def test_it_goes_on_where_it_was(place, tmp_path):
     assert page.is_file()
 
 
+def test_what_cannot_be_written_is_one_line(place, tmp_path):
+    files = [place / folder / "<p>.json" for folder in ("a", "b")]
+    pairs, _ = followed.plan(*files, tmp_path)
+    (tmp_path / "comparison.html").mkdir()
+    told, (line,) = run(pairs)
+    assert told == [] and line.startswith(f"{tmp_path / 'comparison.json'}: ")
+    assert "check disk and memory" in line
+    with pytest.raises(InputError, match="check disk and memory"):
+        run(pairs, strict=True)
+    assert not (tmp_path / "comparison.json").exists()
+
+
 def test_folders_with_a_file_of_dates(place, tmp_path):
     dates = tmp_path / "dates.csv"
     dates.write_text("case,before,after\n<p>,2024-01-05,2026-01-05\n")

@@ -115,7 +115,7 @@ def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
 def size_warnings(grid: Grid) -> list[str]:
     """What is unusual in the axes, the spacing and the extent of a CT."""
     doubts = []
-    if is_oblique(grid):
+    if is_oblique(grid) and not is_sheared(grid):  # a tilted gantry tells its own
         doubts.append("oblique axes: resampled to straight ones")
     if min(grid.spacing_mm) < SPACING_MM[0] or max(grid.spacing_mm) > SPACING_MM[1]:
         doubts.append(f"unusual spacing: {_numbers(grid.spacing_mm)} mm")

@@ -45,8 +45,8 @@ class Phase:
 class Experiment:
     """A cross-validation as its user asked for it.
 
-    The data set, its cache and its further data sets are phase 1's; of `data.extra`
-    each path may hold "{fold}".
+    The data set, its cache and its further data sets are phase 1's; phase 2 may have
+    more of the last. Of `data.extra` each path may hold "{fold}".
 
     Attributes:
         out: the folder for everything.
@@ -83,9 +83,10 @@ class Experiment:
         """Where a fold's run of a phase lies."""
         return self.out / f"fold_{fold}" / f"phase{phase}"
 
-    def extra(self, fold: int) -> tuple[str, ...]:
-        """The further data sets of a fold."""
-        return tuple(root.replace(FOLD, str(fold)) for root in self.data.extra)
+    def extra(self, fold: int, phase: int) -> tuple[str, ...]:
+        """The further data sets of a fold: phase 1's, for phase 2 its own as well."""
+        roots = [r for p in self.phases[:phase] for r in p.config.data.extra]
+        return tuple(root.replace(FOLD, str(fold)) for root in dict.fromkeys(roots))
 
 
 def check(experiment: Experiment) -> None:
@@ -148,7 +149,7 @@ def check_extra(experiment: Experiment, folds: Folds, chosen: Sequence[int]) -> 
     """
     own = [case.id for case in find_cases(experiment.data.root)]
     for fold in chosen:
-        others = find_extra(experiment.extra(fold), own)
+        others = find_extra(experiment.extra(fold, 2), own)
         refuse_leaks(others, own, folds.splits(fold))
         for one in others:
             _, refused = _cache(experiment, str(one.root), one.cases)
@@ -262,7 +263,7 @@ def training(
         **asked.changes,
         "data.root": experiment.data.root,
         "data.cache": experiment.data.cache,
-        "data.extra": experiment.extra(fold),
+        "data.extra": experiment.extra(fold, phase),
         "data.splits": str(experiment.out / "folds.json"),
         "data.folds": len(folds.folds),
         "data.test": len(folds.test),

@@ -73,8 +73,10 @@ def _steps(recipe: Recipe, phase: int, job: Job) -> int:
     config = recipe.experiment.phases[phase - 1].config
     changes = [word[len(CHANGE) :] for word in job.argv if word.startswith(CHANGE)]
     given = dict(change.split("=", 1) for change in changes)
-    cases = len(recipe.folds.splits(0).train) + recipe.phantoms
-    if given["data.extra"] != str(recipe.experiment.extra(0)):
+    cases = len(recipe.folds.splits(0).train) + recipe.phantoms * (phase == 2)
+    folds = range(len(recipe.folds.folds))
+    own = {str(recipe.experiment.extra(fold, phase)) for fold in folds}
+    if given["data.extra"] not in own:
         cases += recipe.config.register.hard * recipe.config.register.per_hard
     epochs = int(given.get("epochs", config.epochs))
     return epochs * steps_per_epoch(cases, config.batch_size)

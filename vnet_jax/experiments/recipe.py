@@ -123,7 +123,7 @@ class Recipe:
 
     @property
     def phantoms(self) -> int:
-        """How many phantoms of no patient train beside each fold's own cases."""
+        """How many phantoms of no patient train phase 2 beside each fold's cases."""
         return self.config.phantoms.get("cases", 0)
 
     def scores(self, name: str) -> Path:
@@ -156,14 +156,20 @@ def experiment_of(
         "data.folds": config.folds,
         "data.test": config.test,
     }
-    if config.phantoms:
-        changes["data.extra"] = (str(phantoms_folder(out)),)
-    phases = tuple(_phase(file, changes) for file in (config.phase1, config.phase2))
+    more = {"data.extra": (str(phantoms_folder(out)),)} if config.phantoms else {}
+    phases = (
+        _phase(config.phase1, changes),
+        _phase(config.phase2, {**changes, **more}),
+    )
     return Experiment(out, phases, (), ("--save_raw",), config.workers)
 
 
 def phantoms_folder(out: Path) -> Path:
-    """Where the phantoms of no patient lie, which train beside each fold's cases."""
+    """Where the phantoms of no patient lie, which train beside each fold's cases.
+
+    Phase 2 alone has them: they end near the kidneys, and phase 1 must know what is
+    none in the whole of a CT.
+    """
     return out / "phantoms"
 
 

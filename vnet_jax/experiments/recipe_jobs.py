@@ -93,7 +93,7 @@ def _registered(recipe: Recipe) -> Iterator[Job]:
             workdir=recipe.run(fold, "registered"),
             changes={
                 "data.extra": (
-                    *recipe.experiment.extra(fold),
+                    *recipe.experiment.extra(fold, 2),
                     str(_warped(recipe, fold)),
                 ),
                 **recipe.length_with_warped(fold),

@@ -175,12 +175,21 @@ def run(
         for pair in pairs:
             try:
                 told.append((pair.name, _one(pair, overwrite)))
-            except InputError as error:
+            except (InputError, OSError, MemoryError) as error:
+                told_as = _told_as(pair, error)
                 if strict:
-                    raise
-                failed.append(str(error))
+                    raise told_as from error
+                failed.append(str(told_as))
             bar.advance(note=pair.name)
     return told, failed
+
+
+def _told_as(pair: Pair, error: Exception) -> InputError:
+    """Bad input tells its own; a full disk or too little memory names the output."""
+    if isinstance(error, InputError):
+        return error
+    text = " ".join(str(error).split()) or type(error).__name__
+    return InputError(pair.out, text, "check disk and memory")
 
 
 def is_done(pair: Pair) -> bool:
