@@ -7,7 +7,7 @@ One core a job: two small trainings side by side get more done than one on both 
 
 LABELS is a KiTS19 tree of label maps (83 of them are used). The steps, the networks and
 the claims are those of `configs/reproduce.py`; what differs is small_phase1.py's and
-small_phase2.py's size, 96 phantoms of no patient that train beside each fold's cases,
+small_phase2.py's size, 64 phantoms of no patient that train beside each fold's cases,
 two folds in place of five, 24 warped cases for one of them, and ablations a fourth as
 long as the folds' own trainings.
 The CTs are synthetic: its tables say whether the machinery does what the paper says,
@@ -29,10 +29,12 @@ def get_config():
     config.paint = paint = ml_collections.ConfigDict()
     paint.cases = 83
     paint.slices_mm = (2.0, 3.0, 3.0, 5.0)  # KiTS19's are 1 to 5 mm thick
-    # 33 patients a fold are few small tumours. Coarser than the painted: they are drawn
-    # in a second, and training sees blocks of 6 x 3.1 x 3.1 mm of either.
-    config.phantoms.cases = 96
+    # 33 patients a fold are few small tumours, and few large ones. Coarser than the
+    # painted: they are drawn in a second, and training sees blocks of 6 x 3.1 x 3.1 mm
+    # of either.
+    config.phantoms.cases = 64
     config.phantoms.spacing_mm = (3.0, 1.56324994, 1.56324994)
+    config.phantoms.tumour_ml = (30.0, 1.8)  # median as KiTS19's, a third below 12 ml
     # Small networks learn faster with Dice beside the cross entropy, so that is their
     # loss, and the paper's is the ablation.
     del config.ablations.dice

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -24,12 +25,24 @@ def test_it_writes_and_goes_on(tmp_path):
     assert "case_00001" in done.stderr
 
 
+def test_numbers_and_sizes_of_drawn_tumours(tmp_path):
+    flags = ("--spacing", "10,10,10", "--workers", 1, "--n", 1, "--first", 80_000)
+    done = run("--out", tmp_path, *flags, "--tumour_ml", "1,0.1")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "case_80000" / "case.json").read_text())
+    assert facts["recipe"]["tumour_sizes"]["median_ml"] == 1
+    done = run("--out", tmp_path, *flags)  # other tumours: drawn anew
+    assert "0 of them from before" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (("--spacing", "3,0.8"), "3 numbers from 0.3 to 10"),
         (("--spacing", "3,0.8,x"), "3 numbers from 0.3 to 10"),
         (("--spacing", "3,0,0"), "3 numbers from 0.3 to 10"),
+        (("--tumour_ml", "30"), "is no median and spread"),
+        (("--tumour_ml", "0.5,1"), "is no median and spread"),
         (("--spacing", "3,0.8,0.9"), "square"),
         (("--labels", "/nowhere"), "a KiTS19 tree of label maps"),
     ],

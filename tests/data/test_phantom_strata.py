@@ -3,7 +3,7 @@ import pytest
 
 from vnet_jax.data.phantom import draw_case
 from vnet_jax.data.phantom_contrast import PHASES, TUMOURS, pick
-from vnet_jax.data.phantom_kidney import TUMOUR_ML, tumour_volume_ml
+from vnet_jax.data.phantom_kidney import SIZES, TUMOUR_ML, TumourSizes
 from vnet_jax.data.phantom_strata import STRATA, even_draws
 
 
@@ -45,10 +45,19 @@ def test_pick_gives_each_name_its_share():
 
 def test_volumes_are_log_normal_within_their_limits():
     low, high, median = TUMOUR_ML
-    assert tumour_volume_ml(0.5) == pytest.approx(median)
-    assert tumour_volume_ml(0.8413) == pytest.approx(median * np.exp(1.1), rel=1e-3)
-    assert tumour_volume_ml(0.0) == low
-    assert tumour_volume_ml(1.0) == high
+    assert SIZES.volume_ml(0.5) == pytest.approx(median)
+    assert SIZES.volume_ml(0.8413) == pytest.approx(median * np.exp(1.1), rel=1e-3)
+    assert SIZES.volume_ml(0.0) == low
+    assert SIZES.volume_ml(1.0) == high
+
+
+def test_tumours_are_as_large_as_asked_for():
+    def drawn(median_ml):
+        sizes = TumourSizes(median_ml, 0.1, 1, 1000)
+        record = draw_case(3, (6.0, 4.0, 4.0), sizes=sizes)[-1]
+        return sum(tumour["volume_ml"] for tumour in record["tumours"])
+
+    assert drawn(2) < 10 < 100 < drawn(300)
 
 
 def test_the_first_tumours_of_a_data_set_are_of_all_kinds_in_all_phases():

@@ -59,7 +59,7 @@ def test_every_flag_is_one_of_its_program(asked):
 
 def test_phantoms_of_no_patient_train_phase_2_of_every_fold(tmp_path):
     config = load_config("reproduce_small")
-    config.phantoms = dict(cases=7, spacing_mm=(3.0, 1.5, 1.5))
+    config.phantoms = dict(cases=7, spacing_mm=(3.0, 1.5, 1.5), tumour_ml=(30.0, 1.8))
     experiment = recipe.experiment_of(config, "data", tmp_path)
     ids = [f"case_{i:05d}" for i in range(config.paint.cases)]
     asked = Recipe(config, experiment, draw_folds(ids, seed=0, folds=2, test=16))

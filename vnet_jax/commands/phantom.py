@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from vnet_jax.data import phantom_files
+from vnet_jax.data.phantom_kidney import TumourSizes
 from vnet_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -31,6 +32,12 @@ flags.DEFINE_list(
     [],
     "with --labels: slice thickness in mm of each map in turn, such as 1,3,5; each "
     "map's own by default",
+)
+flags.DEFINE_list(
+    "tumour_ml",
+    [],
+    "median volume of the drawn tumours and the standard deviation of its natural "
+    "logarithm, such as 30,1.8; they then have 1 to 1000 ml",
 )
 flags.DEFINE_enum(
     "cysts",
@@ -51,6 +58,8 @@ def main(argv: list[str]) -> int:
     else:
         drawn = (FLAGS.n, FLAGS.seed, _spacing(), FLAGS.first)
         recipes = phantom_files.drawn_recipes(*drawn)
+    if FLAGS.tumour_ml:
+        recipes = [replace(recipe, sizes=_sizes()) for recipe in recipes]
     if FLAGS.cysts == "own":
         recipes = [replace(recipe, cyst_value=3) for recipe in recipes]
     written, refused = phantom_files.write_cases(FLAGS.out, recipes, FLAGS.workers)
@@ -60,6 +69,17 @@ def main(argv: list[str]) -> int:
     kept = whole - written
     print(f"{whole} synthetic cases in {Path(FLAGS.out)}, {kept} of them from before")
     return 2 if refused else 0
+
+
+def _sizes() -> TumourSizes:
+    try:
+        median, spread = (float(part) for part in FLAGS.tumour_ml)
+    except ValueError:
+        median, spread = 0.0, 0.0
+    if not (1 <= median <= 1000 and 0 < spread <= 3):
+        wrong = f"--tumour_ml={','.join(FLAGS.tumour_ml)} is no median and spread"
+        raise InputError(None, wrong, "1 to 1000 ml, then above 0 to 3")
+    return TumourSizes(median, spread, 1.0, 1000.0)
 
 
 def _slices() -> list[float]:

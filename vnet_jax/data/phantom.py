@@ -19,6 +19,7 @@ from vnet_jax.data import phantom_masses as masses
 from vnet_jax.data import phantom_trunk as trunk
 from vnet_jax.data.phantom_body import empty_body, fill
 from vnet_jax.data.phantom_contrast import draw_contrast
+from vnet_jax.data.phantom_kidney import SIZES, TumourSizes
 from vnet_jax.data.phantom_paint import Canvas, noise_level, paint
 from vnet_jax.data.phantom_strata import even_draws
 
@@ -39,7 +40,12 @@ def kits_grid(shape, spacing_mm) -> Grid:
     return Grid(tuple(int(n) for n in shape), affine)
 
 
-def draw_case(seed, spacing_mm=(3.0, 0.78162497, 0.78162497), extent_mm=None):
+def draw_case(
+    seed,
+    spacing_mm=(3.0, 0.78162497, 0.78162497),
+    extent_mm=None,
+    sizes: TumourSizes = SIZES,
+):
     """Draws a patient and scans him.
 
     Args:
@@ -48,6 +54,7 @@ def draw_case(seed, spacing_mm=(3.0, 0.78162497, 0.78162497), extent_mm=None):
             of the 0.9 to 1.1 times from which the case's own is drawn.
         extent_mm: (z, y, x) size of a field about the kidneys' middle, at exactly
             `spacing_mm`; None draws where the scan starts and ends.
+        sizes: how large tumours are.
 
     Returns:
         ct: (D, H, W) int16 HU; the indices grow to the feet, the back, the left.
@@ -65,7 +72,9 @@ def draw_case(seed, spacing_mm=(3.0, 0.78162497, 0.78162497), extent_mm=None):
     room, step_mm = masses.free_room(body.scene), masses.fine_step_mm(body.scene)
     pair = masses.draw_pair(room, step_mm, body.warp, build.size, part)
     grown = masses.draw_cysts(pair, room, step_mm, part("cysts"))
-    grown += masses.draw_tumours(pair, contrast, room, step_mm, even, part("tumours"))
+    grown += masses.draw_tumours(
+        pair, contrast, room, step_mm, even, sizes, part("tumours")
+    )
     canvas = fill(body, build, contrast, pair, grown, axes, part)
     labels, owner = canvas.labels()
     ct, noise = scan(canvas, build, part("scan"))

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from vnet_jax.ct.nifti import read_labels, write_image, write_mask
 from vnet_jax.ct.resample import on_grid
 from vnet_jax.data.files import PART, write_json
 from vnet_jax.data.phantom import draw_case, paint_labels
+from vnet_jax.data.phantom_kidney import SIZES, TumourSizes
 from vnet_jax.data.processes import results
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
@@ -40,6 +41,7 @@ class Recipe:
         labels: that file.
         cyst_value: of cysts in the label map: 1, kidney, as in KiTS19; 3 as in KiTS23.
         slice_mm: slice thickness that a label map is brought to; None for its own.
+        sizes: how large drawn tumours are.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Recipe:
     labels: Path | None = None
     cyst_value: int = KIDNEY
     slice_mm: float | None = None
+    sizes: TumourSizes = SIZES
 
     def facts(self) -> dict:
         """What the voxels follow from, for JSON."""
@@ -60,7 +63,8 @@ class Recipe:
         }
         own = {} if self.cyst_value == KIDNEY else {"cyst_value": self.cyst_value}
         thick = {} if self.slice_mm is None else {"slice_mm": self.slice_mm}
-        return facts | own | thick
+        sizes = {} if self.sizes == SIZES else {"tumour_sizes": asdict(self.sizes)}
+        return facts | own | thick | sizes
 
 
 def drawn_recipes(
@@ -184,7 +188,7 @@ def write_case(out: Path, recipe: Recipe) -> None:
 def _draw(recipe: Recipe) -> tuple:
     """CT, labels, cysts, grid and record of a recipe."""
     if recipe.labels is None:
-        return draw_case(recipe.seed, recipe.spacing_mm)
+        return draw_case(recipe.seed, recipe.spacing_mm, sizes=recipe.sizes)
     given = read_labels(recipe.labels, allowed=(0, 1, 2)).volume
     if recipe.slice_mm is not None:
         given = _resliced(given, recipe.slice_mm)

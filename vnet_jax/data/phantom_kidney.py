@@ -96,11 +96,30 @@ def draw_kidney(
     return Kidney(side, space, centre, outer, sinus, organ, w, hilum, shape)
 
 
-def tumour_volume_ml(at: float) -> float:
-    """The volume at a quantile, 0 to 1: log-normal, within TUMOUR_ML."""
-    low, high, median = TUMOUR_ML
-    drawn = NormalDist(np.log(median), 1.1).inv_cdf(min(max(at, 1e-6), 1 - 1e-6))
-    return float(np.clip(np.exp(drawn), low, high))
+@dataclass(frozen=True)
+class TumourSizes:
+    """How large tumours are: log-normal, cut off at both ends.
+
+    Attributes:
+        median_ml: of the volumes.
+        spread: standard deviation of their natural logarithm.
+        low_ml: none is smaller.
+        high_ml: none is larger.
+    """
+
+    median_ml: float = TUMOUR_ML[2]
+    spread: float = 1.1
+    low_ml: float = TUMOUR_ML[0]
+    high_ml: float = TUMOUR_ML[1]
+
+    def volume_ml(self, at: float) -> float:
+        """The volume at a quantile, 0 to 1."""
+        normal = NormalDist(np.log(self.median_ml), self.spread)
+        drawn = normal.inv_cdf(min(max(at, 1e-6), 1 - 1e-6))
+        return float(np.clip(np.exp(drawn), self.low_ml, self.high_ml))
+
+
+SIZES = TumourSizes()
 
 
 def pick_spot(kidney: Kidney, radius_mm, out, blocked: Field, rng) -> np.ndarray:

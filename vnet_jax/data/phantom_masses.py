@@ -9,7 +9,7 @@ import numpy as np
 from vnet_jax.data import phantom_kidney as organ
 from vnet_jax.data.phantom_contrast import Contrast
 from vnet_jax.data.phantom_field import Field
-from vnet_jax.data.phantom_kidney import Kidney
+from vnet_jax.data.phantom_kidney import Kidney, TumourSizes
 from vnet_jax.data.phantom_layers import Coat, Layer, Scene
 
 #: KiTS19 has a tumour in every case; here a few have none, to show that too.
@@ -59,7 +59,9 @@ def free_room(scene: Scene) -> Field:
     return scene.space.field(np.minimum(scene.taken, -scene.cavity) - 4)
 
 
-def draw_tumours(pair, contrast: Contrast, room: Field, step_mm, even, rng):
+def draw_tumours(
+    pair, contrast: Contrast, room: Field, step_mm, even, sizes: TumourSizes, rng
+):
     """One tumour, seldom two or three or none, as a list of Mass.
 
     Args:
@@ -68,6 +70,7 @@ def draw_tumours(pair, contrast: Contrast, room: Field, step_mm, even, rng):
         room: where bone and wall leave room.
         step_mm: distance of the nodes.
         even: of `phantom_strata.even_draws`, for the first tumour.
+        sizes: how large the first is.
         rng: draws the rest.
     """
     none = rng.random() < NO_TUMOUR
@@ -75,16 +78,17 @@ def draw_tumours(pair, contrast: Contrast, room: Field, step_mm, even, rng):
     even = [even[name] for name in ("kind", "volume", "depth")]
     drawn = [rng.random(3) if k else even for k in range(count)]
     shares = [0.25 if k else 1.0 for k in range(count)]  # the others are small
+    rest = (step_mm, rng)
     return [
-        _tumour(pair, at, share, contrast, room, step_mm, rng)
-        for at, share in zip(drawn, shares, strict=True)
+        _tumour(pair, (kind, sizes.volume_ml(at) * share, out), contrast, room, *rest)
+        for (kind, at, out), share in zip(drawn, shares, strict=True)
     ]
 
 
-def _tumour(pair, at, share, contrast: Contrast, room: Field, step_mm, rng) -> Mass:
-    kind_at, volume_at, depth_at = at
+def _tumour(pair, drawn, contrast: Contrast, room: Field, step_mm, rng) -> Mass:
+    kind_at, volume_ml, depth_at = drawn
     kidney = pair[int(rng.integers(len(pair)))]
-    volume_ml = max(organ.tumour_volume_ml(volume_at) * share, 1.0)
+    volume_ml = max(volume_ml, 1.0)
     radius_mm = (3000 * volume_ml / (4 * np.pi)) ** (1 / 3)
     out = -0.6 + 1.35 * float(depth_at)
     centre = organ.pick_spot(kidney, radius_mm, out, room, rng)

@@ -45,7 +45,8 @@ def drawing(config, out: Path) -> Job:
     """The job that draws the phantoms of no patient, which only train.
 
     Args:
-        config: `phantoms.cases` of them, of `phantoms.spacing_mm`.
+        config: `phantoms.cases` of them, of `phantoms.spacing_mm`, whose tumours are
+            as `phantoms.tumour_ml` says.
         out: the reproduction's folder.
     """
     asked, folder = config.phantoms, phantoms_folder(out)
@@ -56,6 +57,7 @@ def drawing(config, out: Path) -> Job:
             *("--n", asked.cases),
             *("--first", FIRST_PHANTOM),
             *("--spacing", ",".join(map(str, asked.spacing_mm))),
+            *("--tumour_ml", ",".join(map(str, asked.tumour_ml))),
             *("--seed", config.seed + 1),  # other patients than the painted ones
             *("--out", folder),
             *("--workers", config.workers),
