@@ -1,4 +1,4 @@
-"""Phase 1 of `configs/reproduce_small.py`, whose epochs have 129 cases.
+"""Phase 1 of `configs/reproduce_small.py`, whose folds have 33 cases to train.
 
     python bin/train.py --config configs/small_phase1.py --config.data.root DIR
 
@@ -16,8 +16,10 @@ def get_config():
     config.data.downsample = (2, 8, 8)
     config.data.folds = 2
     config.sample.shape = (48, 64, 64)  # 288 x 400 x 400 mm
-    config.epochs = 10
-    config.decay_epochs = (6, 8)
-    config.eval_every = 5
+    config.augment.scaling = 0.15
+    config.augment.gamma = 0.3
+    config.epochs = 60
+    config.decay_epochs = (36, 51)
+    config.eval_every = 30
     config.keep_best = 2
     return config

@@ -1,4 +1,4 @@
-"""Phase 2 of `configs/reproduce_small.py`, whose epochs have 129 cases.
+"""Phase 2 of `configs/reproduce_small.py`, whose epochs have 97 cases.
 
     python bin/train.py --config configs/small_phase2.py --config.data.root DIR \
         --config.data.phase1 runs/small_phase1
@@ -24,8 +24,8 @@ def get_config():
     config.augment.elastic_mm = 8.0
     config.augment.chance.elastic = 0.5
     config.augment.gamma = 0.3
-    config.epochs = 11
-    config.decay_epochs = (7, 9)
-    config.eval_every = 2
+    config.epochs = 20
+    config.decay_epochs = (12, 17)
+    config.eval_every = 5
     config.keep_best = 3
     return config
