@@ -26,6 +26,13 @@ def test_what_it_used_is_measured(tmp_path):
     assert 200 < usage.memory_mb < 300
 
 
+def test_a_folder_below_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    assert run(python("open('made', 'w')"), Path("below")).wall_s > 0
+    assert (tmp_path / "below" / "made").is_file()
+
+
 def test_the_memory_is_not_that_of_the_caller(tmp_path):
     mine = bytearray(300_000_000)
     assert run(python("pass"), tmp_path).memory_mb < 100

@@ -40,7 +40,9 @@ flags.DEFINE_integer("workers", 1, "pairs at a time; 1 to 3 GB each", 1)
 flags.DEFINE_integer("threads", 0, "of each engine; 0: the cores over --workers", 0)
 flags.DEFINE_integer("seed", 0, "of the draw", 0)
 flags.DEFINE_bool(
-    "allow_fewer", False, "exit 0 although a reference has fewer than --per_hard"
+    "allow_fewer",
+    False,
+    "exit 0 although a reference has fewer than --per_hard, unless none has any",
 )
 flags.DEFINE_string("spacing", "3,0.78162497,0.78162497", "z,y,x in mm")
 flags.DEFINE_string("roi", "80,240,384", "z,y,x voxels around the kidneys")
@@ -73,6 +75,9 @@ def _report(outcome: Outcome) -> int:
         f"{outcome.kept} warped cases in {FLAGS.out}, {outcome.refused} pairs refused: "
         f"{FLAGS.out}/pairs.md"
     )
+    if not outcome.kept:
+        print(f"vnet_jax: {FLAGS.out}: not one pair is good", file=sys.stderr)
+        return 2
     return 2 if outcome.short and not FLAGS.allow_fewer else 0
 
 

@@ -93,7 +93,8 @@ def augment(
         InputError: a case is missing or bad, the folder holds something else or is in
             use, or an engine was killed.
     """
-    out, by_id = Path(out), {case.id: case for case in cases}
+    # Absolute, since engines work in folders of their own.
+    out, by_id = Path(out).absolute(), {case.id: case for case in cases}
     draws = plan.draws()
     _check(plan, draws, by_id)
     with _alone(out):

@@ -53,6 +53,7 @@ def run(command: Sequence[str | Path | float], folder: Path) -> Usage:
         ProgramFailed: it ended with a status other than 0; tells its last line.
         InputError: it was killed, most likely for want of memory.
     """
+    folder = folder.absolute()  # the program itself works in there
     told = folder / "usage.json"
     told.unlink(missing_ok=True)
     words = [str(word) for word in command]
