@@ -26,6 +26,6 @@ def get_config():
     config.augment.gamma = 0.3
     config.epochs = 20
     config.decay_epochs = (12, 17)
-    config.eval_every = 5
-    config.keep_best = 3
+    config.eval_every = 4
+    config.keep_best = 2  # both from after the first decay
     return config
