@@ -40,6 +40,10 @@ REPLACED = {
     "root DIR": "root data/kits19",
     "fold$k": "fold0",
     "--hard 20 --per_hard 10": "--hard 1 --per_hard 1",
+    "--data data/kits19 --out data/registered0 --workers 4": "--data data/kits19 "
+    "--out data/registered0 --hard 1 --per_hard 1 --allow_fewer --workers 2",
+    # "masks" stands for those of every case.
+    "--predictions masks --labels": "--predictions oof --labels",
     "--workers 8": "--workers 2",
     "--workers 4": "--workers 2",
 }

@@ -161,7 +161,7 @@ def experiment_of(
         _phase(config.phase1, changes),
         _phase(config.phase2, {**changes, **more}),
     )
-    return Experiment(out, phases, (), ("--save_raw",), config.workers)
+    return Experiment(out, phases, workers=config.workers)
 
 
 def phantoms_folder(out: Path) -> Path:
