@@ -27,5 +27,5 @@ def get_config():
     config.epochs = 20
     config.decay_epochs = (12, 17)
     config.eval_every = 4
-    config.keep_best = 2  # both from after the first decay
+    config.keep_best = 2  # as a rule from after the first decay
     return config
