@@ -44,6 +44,8 @@ def test_numbers_and_sizes_of_drawn_tumours(tmp_path):
         (("--tumour_ml", "30"), "is no median and spread"),
         (("--tumour_ml", "0.5,1"), "is no median and spread"),
         (("--spacing", "3,0.8,0.9"), "square"),
+        (("--labels", "x", "--tumour_ml", "30,1"), "--tumour_ml with --labels"),
+        (("--labels", "x", "--first", "1"), "--first with --labels"),
         (("--labels", "/nowhere"), "a KiTS19 tree of label maps"),
     ],
 )

@@ -37,7 +37,7 @@ flags.DEFINE_list(
     "tumour_ml",
     [],
     "median volume of the drawn tumours and the standard deviation of its natural "
-    "logarithm, such as 30,1.8; they then have 1 to 1000 ml",
+    "logarithm, such as 30,1.8; they then have 1 to 1000 ml; not with --labels",
 )
 flags.DEFINE_enum(
     "cysts",
@@ -52,6 +52,10 @@ flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each up to 1 GB
 def main(argv: list[str]) -> int:
     """Writes what is missing and says where it is; status 2 when a map was refused."""
     del argv
+    for name in ("tumour_ml", "first"):
+        if FLAGS.labels and FLAGS[name].present:
+            wrong = f"--{name} with --labels, whose maps have names and tumours"
+            raise InputError(None, wrong, "pass one of them")
     if FLAGS.labels:
         source = (FLAGS.labels, FLAGS.n, FLAGS.seed, _slices())
         recipes = phantom_files.painted_recipes(*source)
