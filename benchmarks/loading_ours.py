@@ -84,7 +84,7 @@ class Side:
         if what["name"] == "patch":
             cut = partial(sample_patch, foreground=0.5)
         else:
-            cut = partial(sample_roi, jitter_mm=(12.0, 12.0, 12.0))
+            cut = partial(sample_roi, foreground=1.0, jitter_mm=(12.0, 12.0, 12.0))
         changes = STRONG if what["augmented"] else {}
         sample = partial(_sample, partial(cut, shape=what["shape"], **SCALE), changes)
         cases = self.cached[what["name"]]
