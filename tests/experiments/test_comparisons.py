@@ -7,14 +7,15 @@ from tests.training.conftest import load_config
 from vnet_jax.data.folds import draw_folds
 from vnet_jax.errors import InputError
 from vnet_jax.experiments.comparisons import claims, collect, settled
-from vnet_jax.experiments.recipe import CLEANINGS, Recipe
+from vnet_jax.experiments.recipe import CLEANINGS, TUNED_ROWS, Recipe
 from vnet_jax.reports import paper_tables
 from vnet_jax.runs.log import RunLog
 from vnet_jax.scores.folder import Report, summarise
 
 IDS = [f"case_{n:05d}" for n in range(6)]
 FOLDS = draw_folds(IDS, seed=0, folds=2, test=2)
-CLEANED = [f"clean_{name}" for name in (*CLEANINGS, "tuned")]
+CLEANED = [f"clean_{name}" for name in CLEANINGS]
+CLEANED += [f"tuned_{row}" for row in TUNED_ROWS]
 ROWS = ("plain", "checkpoint", "flips", "whole", "models", "folds", "all", *CLEANED)
 
 
@@ -52,6 +53,7 @@ def done(experiment):
     write_scores(recipe.out / "scores" / "scores.json", 0.6, 0.1)
     for name in ROWS:
         tumour = 0.9 if name in ("folds", "clean_both") else 0.5
+        tumour = 0.95 if name == "tuned_folds" else tumour
         write_scores(recipe.scores(name), tumour, 0.2)
     for name, passes in (
         ("checkpoint", {"phase1": 2, "phase2": 1}),
@@ -104,6 +106,8 @@ def test_every_claim_is_tested_case_by_case(done):
     assert folds["mean"] == pytest.approx(0.4)
     assert found["both rules against none"]["tumour"]["higher"] == 2
     assert found["HU filter against none"]["tumour"]["p"] == 1
+    tuned = found["chosen out of fold against the paper's, all folds"]["tumour"]
+    assert tuned["difference"]["mean"] == pytest.approx(0.05)
     (run,) = facts["convergence"]
     assert (run["epoch"], run["step"], run["last"]) == (2, 1, 0.7)
     assert facts["cysts"] is None  # nobody knows them here
@@ -126,6 +130,7 @@ def test_tables_in_every_form(done, tmp_path):
     for title in ("Table 1: phase 1", "Table 2: phase 2", "Ensembles", "Convergence"):
         assert f"## {title}" in text
     assert "+0.400 (+0.400 to +0.400)" in text
+    assert "stage 2, tuned, all folds | 0.800" in text.replace("  ", " ")
     latex = (tmp_path / "tables" / "tables.tex").read_text()
     assert latex.count("begin{table}") == len(paper_tables.build(facts))
     read = json.loads((tmp_path / "tables" / "tables.json").read_text())

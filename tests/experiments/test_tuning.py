@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from vnet_jax.ct.geometry import Grid, Volume
-from vnet_jax.ct.nifti import write_image, write_mask
+from vnet_jax.ct.nifti import write_image, write_mask, write_scaled
 from vnet_jax.data.files import write_json
 from vnet_jax.data.splits import split, write_splits
 from vnet_jax.errors import InputError
 from vnet_jax.experiments import tuning
 from vnet_jax.experiments.tuning_cases import find_sources, folds_of, volumes
+from vnet_jax.inference.decision import CERTAIN
 from vnet_jax.inference.measure import all_volumes_ml
 from vnet_jax.inference.postprocess import PAPER, PostProcessing, clean
 from vnet_jax.inference.thresholds import read_thresholds
@@ -63,6 +64,21 @@ def folders(tmp_path):
     return oof, data
 
 
+def add_probabilities(oof, missing=()):
+    """Kidney 0.6 and tumour 0.4 in the truth's tumour: the argmax calls it kidney."""
+    for i in range(10):
+        _, truth, raw = case(i)
+        raw[truth == 2] = 1
+        kidney = (raw == 1) * np.uint16(CERTAIN)
+        tumour = (raw == 2) * np.uint16(CERTAIN)
+        kidney[truth == 2], tumour[truth == 2] = 39321, 26214
+        name = f"case_{i:05d}"
+        write_mask(oof / f"{name}_raw.nii.gz", raw, GRID)
+        if i not in missing:
+            path = oof / f"{name}_probability.nii.gz"
+            write_scaled(path, [kidney, tumour], GRID, 1 / CERTAIN)
+
+
 def tuned(folders, **options):
     sources = find_sources(*folders)
     folds = folds_of([s.id for s in sources], (), 5, 0)
@@ -72,8 +88,9 @@ def tuned(folders, **options):
 def test_the_grid_begins_with_the_paper_and_repeats_nothing():
     grid = tuning.grid()
     assert grid[0] == PAPER
-    assert len(set(grid)) == len(grid) == 6 * 9 * 6 * 2
+    assert len(set(grid)) == len(grid) == 6 * 9 * 6 * 2 * 5
     assert PostProcessing(()) in grid
+    assert len(tuning.grid((1.0,))) == 6 * 9 * 6 * 2
 
 
 def test_a_tie_goes_to_the_setting_nearer_to_the_paper():
@@ -126,6 +143,41 @@ def test_a_better_threshold_is_found_and_scored_both_ways(folders, tmp_path):
     assert trust.rules.cyst_hu == 20
     assert trust.calibration.cases == 10
     assert trust.calibration.residuals["tumour"] == 0  # all volumes are exact here
+
+
+def test_a_weight_of_the_tumour_is_found(folders, tmp_path):
+    add_probabilities(folders[0])
+    facts, failures = tuned(folders)
+    assert failures == []
+    # 2 * 0.4 is more than 0.6, 1.5 * 0.4 is not; below 20 HU lies the cyst.
+    expected = PostProcessing(cyst_hu=20, tumour_weight=2)
+    assert facts["postprocess"] == expected.as_dict()
+    assert facts["scores"]["paper"]["tumour"]["mean"] == 0
+    assert facts["scores"]["tuned_cross_fitted"]["tumour"]["mean"] == 1
+    assert facts["calibration"]["residuals"]["tumour"] == 0  # of the weighed masks
+    report = as_markdown(facts)
+    assert "the tumour's probability times 2" in report
+    assert "stayed 1" not in report
+    write_json(tmp_path / "thresholds.json", facts)
+    assert read_thresholds(tmp_path / "thresholds.json").rules == expected
+
+
+def test_without_all_probabilities_no_weight_is_tried(folders):
+    add_probabilities(folders[0], missing=(4,))
+    facts, _ = tuned(folders)
+    assert facts["postprocess"]["tumour_weight"] == 1
+    assert facts["tumour_weights_tried"] == [1]
+    assert "The tumour's weight stayed 1" in as_markdown(facts)
+
+
+def test_masks_predicted_with_a_weight_are_refused(folders):
+    path = folders[0] / "case_00006.json"
+    facts = json.loads(path.read_text())
+    facts["options"]["postprocess"] = {"tumour_weight": 3.0}
+    path.write_text(json.dumps(facts))
+    facts, (failure,) = tuned(folders)
+    assert facts["cases"] == 9
+    assert "case_00006_raw.nii.gz: predicted with tumour_weight 3" in failure
 
 
 def test_volumes_are_those_of_the_cleaned_mask(folders):

@@ -25,6 +25,11 @@ flags.DEFINE_bool("keep_all", False, "no post-processing at all")
 flags.DEFINE_float("second_share", None, "components: the second's least share (0.05)")
 flags.DEFINE_float("cyst_hu", None, "hu: mean HU below which a tumour is a cyst (10)")
 flags.DEFINE_float("min_tumour_ml", None, "small: volume below which a tumour is none")
+flags.DEFINE_float(
+    "tumour_weight",
+    None,
+    "times the tumour's probability before the likeliest class is taken (1)",
+)
 
 
 def asked(tuned: Trust = UNTUNED) -> Trust:

@@ -43,28 +43,32 @@ class Header:
     slope: float
     intercept: float
     warnings: tuple[str, ...]
+    volumes: int = 1
 
     @property
     def size(self) -> int:
         """Bytes of the file, uncompressed, up to its last voxel."""
-        return self.offset + math.prod(self.grid.shape) * self.dtype.itemsize
+        voxels = math.prod(self.grid.shape) * self.volumes
+        return self.offset + voxels * self.dtype.itemsize
 
 
-def parse(head: bytes, path: str | PathLike | None = None) -> Header:
+def parse(head: bytes, path: str | PathLike | None = None, volumes: int = 1) -> Header:
     """Read and check the first bytes of a NIfTI-1 or NIfTI-2 file of either byte order.
 
     Args:
         head: the first 540 bytes, or as many as there are.
         path: for the messages.
+        volumes: how many the file must hold.
 
     Raises:
-        InputError: no NIfTI; a dimension <= 0, 2-D, one slice, several volumes; more
-            than fits in memory; an unknown dtype; no usable place in the world.
+        InputError: no NIfTI; a dimension <= 0, 2-D, one slice, another number of
+            volumes; more than fits in memory; an unknown dtype; no usable place in the
+            world.
     """
     raw = _raw(head, path)
-    shape, warnings = _shape(raw, path)
+    shape, warnings = _shape(raw, path, volumes)
     dtype = _dtype(raw, path)
-    check_memory(shape, dtype, path)
+    check_memory((*shape, volumes) if volumes > 1 else shape, dtype, path)
     affine, doubts = _affine(raw, shape, path)
     slope, intercept = _scaling(raw, path)
     return Header(
@@ -74,6 +78,7 @@ def parse(head: bytes, path: str | PathLike | None = None) -> Header:
         slope=slope,
         intercept=intercept,
         warnings=(*warnings, *doubts),
+        volumes=volumes,
     )
 
 
@@ -144,7 +149,7 @@ def _raw(head: bytes, path) -> nib.Nifti1Header:
     raise InputError(path, "not a NIfTI file", "give a .nii or .nii.gz")
 
 
-def _shape(raw, path) -> tuple[tuple[int, int, int], list[str]]:
+def _shape(raw, path, volumes: int) -> tuple[tuple[int, int, int], list[str]]:
     rank = int(raw["dim"][0])
     dims = [int(n) for n in raw["dim"][1 : 1 + max(0, rank)]]
     if not 1 <= rank <= 7 or min(dims) <= 0:
@@ -153,10 +158,14 @@ def _shape(raw, path) -> tuple[tuple[int, int, int], list[str]]:
     if rank < 3 or min(dims[:3]) < 2:
         wrong = f"no volume of several slices: shape {tuple(dims)}"
         raise InputError(path, wrong, "give a 3-D CT")
-    if math.prod(dims[3:]) > 1:
-        wrong = f"{math.prod(dims[3:])} volumes in one file: shape {tuple(dims)}"
+    if (found := math.prod(dims[3:])) != volumes:
+        if volumes > 1:
+            wrong = f"{found} volumes, not {volumes}: shape {tuple(dims)}"
+            raise InputError(path, wrong)
+        wrong = f"{found} volumes in one file: shape {tuple(dims)}"
         raise InputError(path, wrong, "split it and give one volume a file")
-    mended = [f"{rank}-D with one volume: read as 3-D"] if rank > 3 else []
+    one = rank > 3 and found == 1
+    mended = [f"{rank}-D with one volume: read as 3-D"] if one else []
     return tuple(dims[:3]), mended
 
 

@@ -206,14 +206,37 @@ def write_scaled(
     _write(path, volumes, grid, np.dtype(np.uint16), slope)
 
 
+def read_scaled(path: str | PathLike, volumes: int) -> tuple[list[np.ndarray], Grid]:
+    """What `write_scaled` wrote, as it is stored: value = slope * stored.
+
+    Args:
+        path: of the file.
+        volumes: how many it must hold.
+
+    Returns:
+        (D, H, W) uint16 each, and where they are.
+
+    Raises:
+        InputError: a damaged file, another number of volumes, or no uint16.
+    """
+    stored, head, _, _ = _read(path, math.inf, volumes)
+    if stored.dtype != np.uint16:
+        raise InputError(path, f"holds {stored.dtype}, not uint16")
+    found = stored if volumes > 1 else stored[..., None]
+    return [found[..., at] for at in range(volumes)], head.grid
+
+
 def _read(
-    path, most: float = MOST_PACKED
+    path, most: float = MOST_PACKED, volumes: int = 1
 ) -> tuple[np.ndarray, header.Header, str, list[str]]:
-    """The stored voxels (D, H, W), a view of the file's bytes, with their header."""
+    """The stored voxels (D, H, W), a view of the file's bytes, with their header.
+
+    Several volumes are a fourth axis.
+    """
     heads: list[header.Header] = []
 
     def promised(first: bytes) -> int:
-        heads.append(header.parse(first, path))
+        heads.append(header.parse(first, path, volumes))
         return heads[0].size
 
     whole, zipped, sha256 = stream.read_bounded(path, promised, most)
@@ -221,7 +244,8 @@ def _read(
     stored = whole[head.offset :]
     if head.offset % head.dtype.itemsize:
         stored = stored.copy()
-    stored = stored.view(head.dtype).reshape(head.grid.shape, order="F")
+    shape = (*head.grid.shape, volumes) if volumes > 1 else head.grid.shape
+    stored = stored.view(head.dtype).reshape(shape, order="F")
     warnings = list(head.warnings)
     named = Path(path).name.lower().endswith(".gz")
     if named != zipped:

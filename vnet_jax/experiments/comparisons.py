@@ -13,7 +13,7 @@ from vnet_jax import models
 from vnet_jax.ct.nifti import read_labels
 from vnet_jax.data.cases import Case, find_cases
 from vnet_jax.errors import InputError
-from vnet_jax.experiments.recipe import CLEANINGS, Recipe, predictions
+from vnet_jax.experiments.recipe import CLEANINGS, Recipe, cleanings, predictions
 from vnet_jax.models.work import forward_flop
 from vnet_jax.runs.folder import RunFolder
 from vnet_jax.runs.log import read_log
@@ -82,10 +82,13 @@ def claims(recipe: Recipe) -> list[Claim]:
         versus("Ensembles", "several folds against one", "folds", own),
         versus("Ensembles", "all of them against one model", "all", own),
     ]
-    for name in [*CLEANINGS, "tuned"]:
-        if name != "raw":
-            text = f"{_CLEANED[name]} against none"
-            found.append(versus("Post-processing", text, f"clean_{name}", "clean_raw"))
+    topic = "Post-processing"
+    for name in [name for name in CLEANINGS if name != "raw"]:
+        text = f"{_CLEANED[name]} against none"
+        found.append(versus(topic, text, f"clean_{name}", "clean_raw"))
+    for one in [one for one in cleanings(recipe) if one.tuned]:
+        text = f"chosen out of fold against the paper's, {_WHOSE[one.of]}"
+        found.append(versus(topic, text, one.name, one.of))
     text = "two phases against phase 2 over the whole CT"
     return [*found, versus("Two phases", text, "checkpoint", "whole")]
 
@@ -94,8 +97,8 @@ _CLEANED = {
     "components": "largest components",
     "hu": "HU filter",
     "both": "both rules",
-    "tuned": "thresholds chosen out of fold",
 }
+_WHOSE = {"plain": "one fold", "folds": "all folds", "all": "all models"}
 
 
 def collect(recipe: Recipe, seed: int = 0) -> dict:

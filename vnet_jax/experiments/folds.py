@@ -303,7 +303,7 @@ def _prediction(experiment: Experiment, folds: Folds, fold: int) -> Job:
             *("--phase2", experiment.run_folder(fold, 2)),
             "--report=false",
             "--save_stages",
-            "--save_raw",  # for bin/tune.py
+            *("--save_raw", "--save_probability"),  # for bin/tune.py
             *experiment.infer_args,
         ),
         log=experiment.out / "logs" / f"fold_{fold}_masks.log",

@@ -34,6 +34,10 @@ CLEANINGS = {
     "hu": ("--postprocess=hu",),
     "both": ("--postprocess=components,hu",),
 }
+#: What `bin/postprocess.py` takes, with whatever rules.
+TO_CLEAN = ("--save_raw", "--save_probability")
+#: Rows whose masks are also made with what was chosen out of fold, as "tuned_<row>".
+TUNED_ROWS = ("plain", "folds", "all")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,23 @@ class Predicted:
     phase2: tuple[Path, ...]
     flags: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Masks of the test cases, cleaned anew.
+
+    Attributes:
+        name: of their folder.
+        of: the row whose masks they are.
+        flags: of `bin/postprocess.py`.
+        tuned: whether they need what was chosen out of fold.
+    """
+
+    name: str
+    of: str
+    flags: tuple[str, ...]
+    tuned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +147,11 @@ class Recipe:
         """How many phantoms of no patient train phase 2 beside each fold's cases."""
         return self.config.phantoms.get("cases", 0)
 
+    @property
+    def thresholds(self) -> Path:
+        """What is chosen out of fold."""
+        return self.out / "thresholds.json"
+
     def scores(self, name: str) -> Path:
         """Where the scores of a row stand."""
         return self.out / "test_scores" / name / "scores.json"
@@ -190,9 +216,9 @@ def predictions(recipe: Recipe) -> list[Predicted]:
     fold = recipe.config.fold
     first, plain = recipe.run(fold, "phase1"), recipe.run(fold, "phase2")
     of_fold = (f"fold {fold}, phase 2",)
-    stages = ("--save_stages", "--save_raw")
+    kept = ("--save_stages", *TO_CLEAN)
     found = [
-        Predicted("plain", (first,), (plain,), stages, of_fold),
+        Predicted("plain", (first,), (plain,), kept, of_fold),
         Predicted("checkpoint", (first,), (plain,), ("--fast",), of_fold),
         Predicted(
             "flips", (first,), (plain,), (f"--flips={recipe.config.flips}",), of_fold
@@ -209,7 +235,7 @@ def predictions(recipe: Recipe) -> list[Predicted]:
 def _ensembles(recipe: Recipe) -> Iterator[Predicted]:
     """Registration, different models, different folds, and all of them (5.1)."""
     fold, count = recipe.config.fold, len(recipe.folds.folds)
-    first, stages = recipe.run(fold, "phase1"), ("--save_stages",)
+    first, kept = recipe.run(fold, "phase1"), ("--save_stages", *TO_CLEAN)
     own, of_own = _best_of(recipe, fold)
     models = tuple(recipe.ablation(name) for name in recipe.config.models)
     of_models = tuple(f"ablation {name}" for name in recipe.config.models)
@@ -222,10 +248,19 @@ def _ensembles(recipe: Recipe) -> Iterator[Predicted]:
     found.append(
         Predicted("models", (first,), (own, *models), (), (of_own, *of_models))
     )
-    found.append(Predicted("folds", firsts, seconds, stages, of_folds))
+    found.append(Predicted("folds", firsts, seconds, kept, of_folds))
     everything = (*seconds, *models)
-    found.append(Predicted("all", firsts, everything, stages, (*of_folds, *of_models)))
+    found.append(Predicted("all", firsts, everything, kept, (*of_folds, *of_models)))
     return found
+
+
+def cleanings(recipe: Recipe) -> list[Cleaned]:
+    """What becomes of the same masks under other rules."""
+    tuned = (f"--thresholds={recipe.thresholds}",)
+    return [
+        *(Cleaned(f"clean_{name}", "plain", CLEANINGS[name]) for name in CLEANINGS),
+        *(Cleaned(f"tuned_{row}", row, tuned, tuned=True) for row in TUNED_ROWS),
+    ]
 
 
 def _best_of(recipe: Recipe, fold: int) -> tuple[Path, str]:

@@ -9,7 +9,13 @@ from vnet_jax import programs
 from vnet_jax.experiments import folds as crossval
 from vnet_jax.experiments.folds import case_folder, training
 from vnet_jax.experiments.jobs import Job
-from vnet_jax.experiments.recipe import CLEANINGS, Predicted, Recipe, predictions
+from vnet_jax.experiments.recipe import (
+    Cleaned,
+    Predicted,
+    Recipe,
+    cleanings,
+    predictions,
+)
 
 GATHERED = "out-of-fold scores"
 TUNED = "thresholds"
@@ -25,9 +31,11 @@ def plan(recipe: Recipe) -> list[Job]:
     jobs += _registered(recipe)
     jobs += [_ablation(recipe, name) for name in recipe.ablations]
     for one in predictions(recipe):
-        jobs += [_prediction(recipe, one), _scoring(recipe, one.name)]
-    for name in (*CLEANINGS, "tuned"):
-        jobs += [_cleaning(recipe, name), _scoring(recipe, f"clean_{name}", "clean")]
+        job = _prediction(recipe, one)
+        jobs += [job, _scoring(recipe, one.name, job)]
+    for one in cleanings(recipe):
+        job = _cleaning(recipe, one)
+        jobs += [job, _scoring(recipe, one.name, job)]
     return jobs
 
 
@@ -71,12 +79,12 @@ def _tuning(recipe: Recipe, after: Sequence[str]) -> Job:
             *("--predictions", recipe.experiment.masks),
             *("--data", recipe.experiment.data.root),
             *(word for path in splits for word in ("--splits", path)),
-            *("--out", out / "thresholds.json"),
+            *("--out", recipe.thresholds),
             *("--workers", recipe.config.workers),
         ),
         log=out / "logs" / "tune.log",
         after=tuple(after),
-        outputs=(out / "thresholds.json",),
+        outputs=(recipe.thresholds,),
         kind="thresholds",
     )
 
@@ -170,30 +178,26 @@ def _prediction(recipe: Recipe, one: Predicted) -> Job:
     )
 
 
-def _cleaning(recipe: Recipe, name: str) -> Job:
-    """The masks of "plain" before post-processing, cleaned in another way."""
-    tuned = (f"--thresholds={recipe.out / 'thresholds.json'}",)
-    folder = recipe.out / "test" / f"clean_{name}"
+def _cleaning(recipe: Recipe, one: Cleaned) -> Job:
+    """The masks of a row before post-processing, cleaned in another way."""
+    folder = recipe.out / "test" / one.name
     return Job(
-        name=f"clean {name}",
+        name=one.name.replace("_", " "),
         argv=programs.command(
             "postprocess",
-            *("--predictions", recipe.out / "test" / "plain"),
+            *("--predictions", recipe.out / "test" / one.of),
             *("--data", recipe.experiment.data.root),
             *("--out", folder),
-            *CLEANINGS.get(name, tuned),
+            *one.flags,
         ),
-        log=recipe.out / "logs" / f"clean_{name}.log",
-        after=("test plain", *((TUNED,) if name == "tuned" else ())),
+        log=recipe.out / "logs" / f"{one.name}.log",
+        after=(f"test {one.of}", *((TUNED,) if one.tuned else ())),
         outputs=tuple(folder / f"{case}.nii.gz" for case in recipe.folds.test),
         kind="cleaning",
     )
 
 
-def _scoring(recipe: Recipe, name: str, made_by: str = "test") -> Job:
-    after = (
-        f"clean {name.removeprefix('clean_')}" if made_by == "clean" else f"test {name}"
-    )
+def _scoring(recipe: Recipe, name: str, masks: Job) -> Job:
     return Job(
         name=f"scores {name}",
         argv=programs.command(
@@ -206,7 +210,7 @@ def _scoring(recipe: Recipe, name: str, made_by: str = "test") -> Job:
             "--surface=false",  # no table asks for them, and they take most of the time
         ),
         log=recipe.out / "logs" / f"scores_{name}.log",
-        after=(after,),
+        after=(masks.name,),
         outputs=(recipe.scores(name),),
         kind="test scores",
     )

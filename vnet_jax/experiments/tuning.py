@@ -16,7 +16,13 @@ from vnet_jax.data.processes import results
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
 from vnet_jax.experiments.calibration import calibrate
-from vnet_jax.experiments.tuning_cases import Seen, Source, see, volumes
+from vnet_jax.experiments.tuning_cases import (
+    TUMOUR_WEIGHT,
+    Seen,
+    Source,
+    see,
+    volumes,
+)
 from vnet_jax.inference.postprocess import STEPS, PostProcessing
 from vnet_jax.inference.table import dice
 from vnet_jax.inference.thresholds import FORMAT
@@ -33,20 +39,25 @@ NONE = PostProcessing(())
 
 
 @cache
-def grid() -> tuple[PostProcessing, ...]:
-    """All settings that are tried: the paper's first, then by what differs from it."""
-    axes = (SECOND_SHARE, CYST_HU, MIN_TUMOUR_ML, HOLES)
+def grid(weights: tuple[float, ...] = TUMOUR_WEIGHT) -> tuple[PostProcessing, ...]:
+    """All settings that are tried: the paper's first, then by what differs from it.
+
+    Args:
+        weights: of the tumour.
+    """
+    axes = (SECOND_SHARE, CYST_HU, MIN_TUMOUR_ML, HOLES, weights)
     places = itertools.product(*(range(len(axis)) for axis in axes))
     ordered = sorted(places, key=lambda place: (np.count_nonzero(place), place))
     values = ([a[i] for a, i in zip(axes, at, strict=True)] for at in ordered)
     return tuple(_setting(*value) for value in values)
 
 
-def _setting(share, hu, ml, holes) -> PostProcessing:
+def _setting(share, hu, ml, holes, weight) -> PostProcessing:
     on = (share is not None, hu is not None, ml is not None, holes)
     steps = tuple(step for step, taken in zip(STEPS, on, strict=True) if taken)
     given = {"second_share": share, "cyst_hu": hu, "min_tumour_ml": ml}
-    return PostProcessing(steps, **{k: v for k, v in given.items() if v is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    return PostProcessing(steps, tumour_weight=weight, **given)
 
 
 def choose(means: np.ndarray) -> int:
@@ -103,7 +114,8 @@ def tune(
         raise InputError(
             None, f"{len(seen)} readable cases in fewer than 2 folds", "add cases"
         )
-    scores = _scores(seen, shown)  # (cases, settings, 2)
+    tried = grid(_weights(seen))
+    scores = _scores(seen, tried, shown)  # (cases, settings, 2)
     means = scores.mean(axis=2)
     best, crossed = choose(means), cross_fit(means, of_case)
     each = np.arange(len(seen))
@@ -113,7 +125,8 @@ def tune(
         "folds": len(set(of_case)),
         "models": sorted({sha for case in seen for sha in case.models}),
         "trained_on_synthetic": any(case.synthetic for case in seen),
-        "postprocess": grid()[best].as_dict(),
+        "postprocess": tried[best].as_dict(),
+        "tumour_weights_tried": list(_weights(seen)),
         "chosen_on": "same cases",
         "checkpoints_chosen_on": _checkpoints(seen),
         "scores": {
@@ -123,11 +136,11 @@ def tune(
             "tuned_cross_fitted": _row(scores[each, crossed], "cross-fitted", seed),
         },
         "chosen_by_fold": {
-            str(fold): grid()[crossed[of_case.index(fold)]].as_dict()
+            str(fold): tried[crossed[of_case.index(fold)]].as_dict()
             for fold in sorted(set(of_case))
         },
     }
-    rules = {case.id: grid()[k] for case, k in zip(seen, crossed, strict=True)}
+    rules = {case.id: tried[k] for case, k in zip(seen, crossed, strict=True)}
     by_id = {source.id: source for source in sources}
     facts |= _calibrated(
         seen, rules, by_id, means[each, crossed], poor_dice, workers, shown
@@ -166,12 +179,19 @@ def _all(function, jobs, workers: int, label: str, shown: bool) -> list:
     return done
 
 
-def _scores(seen: Sequence[Seen], shown: bool) -> np.ndarray:
+def _weights(seen: Sequence[Seen]) -> tuple[float, ...]:
+    """Those of the tumour that every case can be scored with."""
+    return tuple(w for w in TUMOUR_WEIGHT if all(w in case.tables for case in seen))
+
+
+def _scores(
+    seen: Sequence[Seen], tried: Sequence[PostProcessing], shown: bool
+) -> np.ndarray:
     """(cases, settings, 2) Dice of kidney and tumour."""
     rows = []
     with Progress("thresholds", len(seen), unit="case", shown=shown) as progress:
         for case in seen:
-            rows.append([dice(case.table, setting) for setting in grid()])
+            rows.append([_dice(case, setting) for setting in tried])
             progress.advance()
     return np.array(rows)
 
@@ -184,7 +204,11 @@ def _checkpoints(seen: Sequence[Seen]) -> str:
 
 
 def _by(seen: Sequence[Seen], setting: PostProcessing) -> np.ndarray:
-    return np.array([dice(case.table, setting) for case in seen])
+    return np.array([_dice(case, setting) for case in seen])
+
+
+def _dice(case: Seen, setting: PostProcessing) -> tuple[float, float]:
+    return dice(case.tables[setting.tumour_weight], setting)
 
 
 def _row(dices: np.ndarray, chosen_on: str, seed: int) -> dict:

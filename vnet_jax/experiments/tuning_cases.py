@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from vnet_jax.ct.geometry import Volume, to_canonical
 from vnet_jax.ct.nifti import read_ct, read_labels
 from vnet_jax.data.cases import ENDINGS, find_cases
 from vnet_jax.data.splits import read_splits, split
 from vnet_jax.errors import InputError
+from vnet_jax.inference.decision import (
+    RAW,
+    labels_of,
+    probability_beside,
+    read_shares,
+    weight_of,
+)
 from vnet_jax.inference.measure import all_volumes_ml
 from vnet_jax.inference.postprocess import PostProcessing, clean
 from vnet_jax.inference.table import Table, tabulate
 
-#: What ends the name of a mask before post-processing.
-RAW = "_raw"
+#: Weights of the tumour that are tried, the paper's first.
+TUMOUR_WEIGHT = (1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class Source:
 
     Attributes:
         id: the case.
-        raw: mask before post-processing, by a network that has not seen the case.
+        raw: mask before post-processing, by a network that has not seen the case; its
+            probabilities may lie beside it.
         summary: what `bin/infer.py` wrote beside it; need not be there.
         image: the CT.
         label: the truth.
@@ -45,7 +55,8 @@ class Seen:
 
     Attributes:
         id: the case.
-        table: its components; None where it could not be read.
+        tables: weight of the tumour -> its components, of 1 alone where no
+            probabilities lie beside its mask; empty where it could not be read.
         score: its confidence; None where phase 1 found nothing, or nothing is told.
         told: whether a summary tells of the confidence.
         models: SHA-256 of each model of phase 2.
@@ -55,7 +66,7 @@ class Seen:
     """
 
     id: str
-    table: Table | None = None
+    tables: Mapping[float, Table] = field(default_factory=dict)
     score: Mapping[str, float] | None = None
     told: bool = False
     models: tuple[str, ...] = ()
@@ -134,17 +145,21 @@ def folds_of(
 
 def see(source: Source) -> Seen:
     """Reads a case and finds its components; a bad file is told, not raised."""
+    stored = probability_beside(source.raw).is_file()
     try:
-        raw, ct, truth = _read(source)
         facts = _summary(source.summary)
+        masks, ct, truth = _read(source, TUMOUR_WEIGHT if stored else (1.0,))
     except InputError as error:
         return Seen(source.id, failure=str(error))
-    table = tabulate(raw.array, ct.array, truth.array, ct.grid.voxel_ml)
+    tables = {
+        weight: tabulate(mask, ct.array, truth.array, ct.grid.voxel_ml)
+        for weight, mask in masks.items()
+    }
     score = facts.get("confidence") or {}
     whole = all(score.get(key) is not None for key in ("kidney", "tumour", "score"))
     return Seen(
         source.id,
-        table,
+        tables,
         score if whole else None,
         bool(score),
         tuple(m["sha256"] for m in facts.get("models", {}).get("phase2", ())),
@@ -155,13 +170,18 @@ def see(source: Source) -> Seen:
 
 def volumes(source: Source, rules: PostProcessing) -> tuple[str, dict, dict]:
     """The case, its volumes in ml after post-processing, and the true ones."""
-    raw, ct, truth = _read(source)
-    mask, _ = clean(raw.array, ct.array, ct.grid, rules)
+    masks, ct, truth = _read(source, (rules.tumour_weight,))
+    mask, _ = clean(masks[rules.tumour_weight], ct.array, ct.grid, rules)
     return source.id, all_volumes_ml(mask, ct), all_volumes_ml(truth.array, ct)
 
 
-def _read(source: Source) -> tuple[Volume, Volume, Volume]:
-    """Raw mask, CT and truth, on one grid with axes I, P, L."""
+def _read(
+    source: Source, weights: Sequence[float]
+) -> tuple[dict[float, np.ndarray], Volume, Volume]:
+    """Raw mask at each weight of the tumour, CT and truth, on one grid: I, P, L."""
+    if (weight := weight_of(source.summary)) != 1:
+        wrong = f"predicted with tumour_weight {weight:g}"
+        raise InputError(source.raw, wrong, "tune on masks predicted without one")
     read = {
         source.raw: read_labels(source.raw, (0, 1, 2)),
         source.image: read_ct(source.image),
@@ -175,7 +195,13 @@ def _read(source: Source) -> tuple[Volume, Volume, Volume]:
                 f"lies on another grid than {source.image}",
                 "give the CTs that were predicted, with their labels",
             )
-    return tuple(found)
+    raw = read[source.raw].volume
+    shares = read_shares(source.raw, raw) if set(weights) != {1.0} else ()
+    masks = {1.0: found[0].array}
+    for weight in set(weights) - {1.0}:
+        labels = labels_of(*shares, weight)
+        masks[weight] = to_canonical(Volume(labels, raw.grid)).array
+    return masks, *found[1:]
 
 
 def _summary(path: Path) -> dict:

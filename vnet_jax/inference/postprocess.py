@@ -29,12 +29,15 @@ class PostProcessing:
         second_share: of the largest component, for the second one to stay.
         cyst_hu: mean HU below which a tumour is a cyst.
         min_tumour_ml: volume below which a tumour is none.
+        tumour_weight: the tumour's probability counts so many times when the likeliest
+            class is taken; 1, the paper's, is the plain argmax.
     """
 
     steps: tuple[str, ...] = PAPER_STEPS
     second_share: float = rules.SECOND_SHARE
     cyst_hu: float = rules.CYST_HU
     min_tumour_ml: float = 0.0
+    tumour_weight: float = 1.0
 
     def __post_init__(self):
         """Brings the steps into their order; refuses what cannot be meant."""
@@ -46,12 +49,14 @@ class PostProcessing:
             )
         ordered = tuple(step for step in STEPS if step in self.steps)
         object.__setattr__(self, "steps", ordered)
-        for name in ("second_share", "cyst_hu", "min_tumour_ml"):
+        for name in ("second_share", "cyst_hu", "min_tumour_ml", "tumour_weight"):
             value = getattr(self, name)
             good = isinstance(value, int | float) and np.isfinite(value)
             if not good or (name != "cyst_hu" and value < 0):
                 raise InputError(None, f"{name} is {value!r}", "give a finite number")
             object.__setattr__(self, name, float(value))
+        if not self.tumour_weight:
+            raise InputError(None, "tumour_weight is 0", "give a number above 0")
 
     def as_dict(self) -> dict:
         """Plain types, for JSON."""
@@ -82,6 +87,9 @@ def clean(
     cyst: int = rules.KIDNEY,
 ) -> tuple[np.ndarray, list[dict]]:
     """All steps that the settings name, in the order of `STEPS`.
+
+    The tumour's weight is not among them: it decided what the mask shows, see
+    `decision`.
 
     Args:
         mask: (D, H, W) uint8 labels; not modified.

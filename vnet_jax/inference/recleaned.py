@@ -10,10 +10,8 @@ from vnet_jax.data.cases import ENDINGS, find_inputs
 from vnet_jax.data.files import write_json
 from vnet_jax.data.progress import Progress
 from vnet_jax.errors import InputError
+from vnet_jax.inference.decision import RAW, labels_of, read_shares, weight_of
 from vnet_jax.inference.postprocess import PostProcessing, clean
-
-#: What ends the name of a mask before post-processing.
-RAW = "_raw"
 
 
 def raw_masks(folder: str | Path) -> dict[str, Path]:
@@ -46,7 +44,8 @@ def clean_folder(
     """Cleans every mask of a folder into another.
 
     Args:
-        predictions: folder of `<case>_raw.nii.gz`.
+        predictions: folder of `<case>_raw.nii.gz`; rules with another weight of the
+            tumour than they were made with also take `<case>_probability.nii.gz`.
         data: the CTs, as `bin/infer.py --input` takes them.
         out: folder of `<case>.nii.gz`, each with the ledger of what was changed in
             `<case>.json`; not `predictions`.
@@ -83,7 +82,10 @@ def _clean(
     raw, ct = read_labels(path).volume, read_ct(scans[name]).volume
     if not raw.grid.same_place(ct.grid):
         raise InputError(path, f"lies on another grid than {scans[name]}")
-    mask, ledger = clean(raw.array, ct.array, ct.grid, rules)
+    labels, made_with = raw.array, weight_of(path.with_name(f"{name}.json"))
+    if rules.tumour_weight != made_with:
+        labels = labels_of(*read_shares(path, raw), rules.tumour_weight)
+    mask, ledger = clean(labels, ct.array, ct.grid, rules)
     write_mask(out / f"{name}.nii.gz", mask, ct.grid)
     facts = {"case": name, "options": {"postprocess": rules.as_dict()}}
     write_json(out / f"{name}.json", {**facts, "ledger": ledger})

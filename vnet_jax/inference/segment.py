@@ -18,6 +18,7 @@ from vnet_jax.inference.anatomy import not_an_abdomen
 from vnet_jax.inference.averaging import Passes
 from vnet_jax.inference.case import NOTHING, Case, Keep, Result, Tell
 from vnet_jax.inference.confidence import assess, confidence
+from vnet_jax.inference.decision import weigh_tumour
 from vnet_jax.inference.ensemble import Ensemble
 from vnet_jax.inference.kidneys import foreground, given_region
 from vnet_jax.inference.measure import measure
@@ -218,10 +219,13 @@ class Segmenter:
         with case.clock("mask"):
             if keep.stages and len(predicted.stages) > 1:
                 case.stages["stage1"] = argmax_on_grid(*predicted.stages[0], source)
-            raw = argmax_on_grid(*predicted.stages[-1], source)
         with case.clock("confidence"):
             case.score = confidence(predicted.stages[-1][0])
             case.keep_maps(predicted)
+        with case.clock("mask"):
+            probabilities, grid = predicted.stages[-1]
+            weigh_tumour(probabilities, self.rules.tumour_weight)
+            raw = argmax_on_grid(probabilities, grid, source)
         return raw, image.grid
 
     def _warn(self, case: Case, tiles: int) -> None:

@@ -12,8 +12,13 @@ from vnet_jax.errors import InputError
 from vnet_jax.inference.confidence import STRUCTURES, Calibration
 from vnet_jax.inference.postprocess import PAPER, PostProcessing, settings_from
 
-#: Which step a threshold belongs to.
-NEEDS = {"second_share": "components", "cyst_hu": "hu", "min_tumour_ml": "small"}
+#: Which step a threshold belongs to; the tumour's weight to none.
+NEEDS = {
+    "second_share": "components",
+    "cyst_hu": "hu",
+    "min_tumour_ml": "small",
+    "tumour_weight": None,
+}
 #: Version of the file's layout.
 FORMAT = 1
 
@@ -95,7 +100,7 @@ def changed(
     Args:
         trust: from `read_thresholds`, or `UNTUNED`.
         steps: in place of its steps; None keeps them.
-        keep_all: no step at all.
+        keep_all: no step at all, and no weight.
         values: of `NEEDS`, in place of its thresholds.
 
     Raises:
@@ -107,13 +112,13 @@ def changed(
             None, "--keep_all and flags of post-processing", "give one of them"
         )
     if keep_all:
-        steps = ()
+        steps, values = (), {"tumour_weight": 1.0}
     elif steps is None:
         steps = trust.rules.steps
     steps = tuple(step.strip() for step in steps if step.strip())
     rules = replace(trust.rules, steps=steps, **values)
     for name in values:
-        if NEEDS[name] not in rules.steps:
+        if NEEDS[name] and NEEDS[name] not in rules.steps:
             raise InputError(
                 None,
                 f"--{name} without the step {NEEDS[name]!r}",

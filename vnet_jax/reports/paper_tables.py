@@ -85,20 +85,16 @@ def _table1(facts: Mapping) -> Table:
 
 
 def _table2(facts: Mapping) -> Table:
+    whose = {"plain": "one fold", "folds": "all folds", "all": "all"}
     rows = []
-    for stage, text in (("stage1", "stage 1"), ("phase2", "stage 2")):
-        for row, whose in (
-            ("plain", "one fold"),
-            ("folds", "all folds"),
-            ("all", "all"),
-        ):
-            rows.append(
-                [
-                    f"{text}, {whose}",
-                    *_cells(facts["rows"].get(row, {}).get(stage)),
-                    _paper(stage),
-                ]
-            )
+    for prefix, stage, text in (
+        ("", "stage1", "stage 1"),
+        ("", "phase2", "stage 2"),
+        ("tuned_", "phase2", "stage 2, tuned"),
+    ):
+        for row, models in whose.items():
+            cells = _cells(facts["rows"].get(prefix + row, {}).get(stage))
+            rows.append([f"{text}, {models}", *cells, _paper(stage)])
     header = ["Phase 2", *SCORES.values(), "Paper: kidney, tumour"]
     return Table("Table 2: phase 2", header, rows, _where(facts))
 

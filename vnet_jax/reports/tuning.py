@@ -24,6 +24,10 @@ CHECKPOINTS = {
     "with checkpoints that nothing chose.\n",
     "nothing chosen": "The checkpoints are the newest, which no case has chosen.\n",
 }
+UNWEIGHED = """\
+The tumour's weight stayed 1: not every case has its probabilities beside its mask, as
+bin/infer.py --save_probability writes them.
+"""
 VOLUME_NOTES = """\
 90 % intervals from out-of-fold residuals. Coverage: each case against the quantile of
 the others. A dash: too few cases.
@@ -52,6 +56,8 @@ def as_markdown(facts: Mapping) -> str:
     if facts["trained_on_synthetic"]:
         parts.append("The models were trained on synthetic CTs.\n")
     parts += [tables.markdown(header, rows), f"Chosen: {_told(facts['postprocess'])}\n"]
+    if len(facts["tumour_weights_tried"]) == 1:
+        parts.append(UNWEIGHED)
     return "\n".join([*parts, *_calibration(facts["calibration_report"])])
 
 
@@ -66,6 +72,8 @@ def _told(rules: Mapping) -> str:
     for step in rules["steps"]:
         name, text = units.get(step, ("", ""))
         told.append(f"{step} ({text.format(rules[name])})" if name else step)
+    if (weight := rules["tumour_weight"]) != 1:
+        told.append(f"the tumour's probability times {weight:g}")
     return ", ".join(told) or "no post-processing"
 
 
