@@ -4,7 +4,9 @@
         --splits runs/fold0/splits.json --splits runs/fold1/splits.json
 
 `--predictions` holds `<case>_raw.nii.gz` and `<case>.json` of cases that their network
-did not train on, as `bin/infer.py --save_raw` writes them. The file goes to
+did not train on, as `bin/infer.py --save_raw` writes them; with
+`<case>_probability.nii.gz` of all of them (`--save_probability`) the weight of the
+tumour's probability is chosen as well. The file goes to
 `bin/infer.py --thresholds`: with the thresholds it brings 90 % intervals of the volumes
 and the limit of the confidence for the flag "review". A report lies beside it (.md).
 Exit status 2 when a case could not be read; the others are used all the same.
