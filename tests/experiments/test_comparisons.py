@@ -4,10 +4,12 @@ import pytest
 
 from tests.experiments.conftest import leave_runs
 from tests.training.conftest import load_config
+from vnet_jax.data.files import write_json
 from vnet_jax.data.folds import draw_folds
 from vnet_jax.errors import InputError
 from vnet_jax.experiments.comparisons import claims, collect, settled
 from vnet_jax.experiments.recipe import CLEANINGS, TUNED_ROWS, Recipe
+from vnet_jax.experiments.recipe_jobs import plan
 from vnet_jax.reports import paper_tables
 from vnet_jax.runs.log import RunLog
 from vnet_jax.scores.folder import Report, summarise
@@ -49,6 +51,7 @@ def done(experiment):
     with RunLog(recipe.run(config.fold, "phase2")) as log:
         for step, mean in enumerate((0.2, 0.7, 0.7)):
             facts = {"kidney": mean, "tumour": mean, "mean": mean, "epoch": step}
+            facts["boxes"] = "whole volumes"
             log.write("validation", step, **facts)
     write_scores(recipe.out / "scores" / "scores.json", 0.6, 0.1)
     for name in ROWS:
@@ -111,6 +114,25 @@ def test_every_claim_is_tested_case_by_case(done):
     (run,) = facts["convergence"]
     assert (run["epoch"], run["step"], run["last"]) == (2, 1, 0.7)
     assert facts["cysts"] is None  # nobody knows them here
+
+
+def test_what_the_jobs_took_and_how_the_trainings_went(done):
+    for job in plan(done):
+        if job.kind == "masks" or job.name == "scores flips":
+            job.marker.parent.mkdir(parents=True, exist_ok=True)
+            write_json(job.marker, {"argv": list(job.argv), "seconds": 90.0})
+    write_json(done.out / "logs" / "phantoms.done", {"argv": [], "seconds": 30.0})
+    facts = collect(done)
+    assert facts["durations"] == {
+        "phantoms": [30.0],
+        "masks": [90.0, 90.0],
+        "test scores": [90.0],
+    }
+    fold = f"fold {done.config.fold}, phase 2"
+    assert [row["training"] for row in facts["validations"]] == [fold] * 3
+    took, went = paper_tables.build(facts)[-2:]
+    assert ["masks", "2", "3.0", "1.5 to 1.5"] in took.rows
+    assert went.rows[1] == [fold, "1", "2", "0.700", "0.700", "0.700", "whole volumes"]
 
 
 def test_what_two_phases_save(done):

@@ -5,8 +5,8 @@
 
 `--predictions` holds `<case>_raw.nii.gz`, as `bin/infer.py --save_raw` writes them, and
 `--data` their CTs. Another weight of the tumour than they were made with takes
-`<case>_probability.nii.gz` as well (`--save_probability`). A case that cannot be cleaned is told in one line, the others go on,
-and the exit status is 2.
+`<case>_probability.nii.gz` as well (`--save_probability`). A case that cannot be
+cleaned is told in one line, the others go on, and the exit status is 2.
 """
 
 from __future__ import annotations

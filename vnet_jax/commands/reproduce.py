@@ -55,9 +55,7 @@ def main(argv: list[str]) -> int:
     if FLAGS.dry_run:
         return _tell(config, experiment)
     slots = devices.slots(FLAGS.devices_per_job)
-    made = [painting(config, FLAGS.labels, FLAGS.data, out)] if FLAGS.labels else []
-    made += [drawing(config, out)] if config.phantoms else []
-    if status := _status(jobs.run(made)):
+    if status := 0 if FLAGS.tables else _status(jobs.run(_made(config, out))):
         return status
     frozen, refused = folds.freeze(experiment)
     folds.check_extra(experiment, frozen, range(len(frozen.folds)))
@@ -66,6 +64,12 @@ def main(argv: list[str]) -> int:
     asked = Recipe(config, experiment, frozen)
     status = 0 if FLAGS.tables else _status(jobs.run(plan(asked), slots))
     return status or _tables(asked)
+
+
+def _made(config, out: Path) -> list[jobs.Job]:
+    """The synthetic CTs that come before all else."""
+    found = [painting(config, FLAGS.labels, FLAGS.data, out)] if FLAGS.labels else []
+    return found + ([drawing(config, out)] if config.phantoms else [])
 
 
 def _tell(config, experiment) -> int:

@@ -13,6 +13,7 @@ from vnet_jax import models
 from vnet_jax.ct.nifti import read_labels
 from vnet_jax.data.cases import Case, find_cases
 from vnet_jax.errors import InputError
+from vnet_jax.experiments import record
 from vnet_jax.experiments.recipe import CLEANINGS, Recipe, cleanings, predictions
 from vnet_jax.models.work import forward_flop
 from vnet_jax.runs.folder import RunFolder
@@ -111,8 +112,9 @@ def collect(recipe: Recipe, seed: int = 0) -> dict:
     Returns:
         Plain types: "rows" (row -> stage -> score -> mean and interval), "claims"
         (text, topic, rows and `paired.compare`'s tests), "missing" (rows that were
-        not made; nothing else tells of them), "convergence", "cysts", "costs" and
-        "out_of_fold" (stage -> score -> interval).
+        not made; nothing else tells of them), "convergence", "cysts", "costs",
+        "out_of_fold" (stage -> score -> interval), "durations" and "validations" (see
+        `record`).
 
     Raises:
         InputError: no scores out of fold yet, or a file of scores that is none.
@@ -137,6 +139,8 @@ def collect(recipe: Recipe, seed: int = 0) -> dict:
             "folds": [len(fold) for fold in recipe.folds.folds],
             "test": len(recipe.folds.test),
         },
+        "durations": record.durations(recipe),
+        "validations": record.validations(recipe),
     }
 
 

@@ -28,7 +28,8 @@ def build(facts: Mapping) -> list[Table]:
     found.append(_convergence(facts))
     if facts["cysts"]:
         found.append(_cysts(facts["cysts"]))
-    return [*found, _costs(facts["costs"])]
+    found.append(_costs(facts["costs"]))
+    return [*found, _durations(facts), _validations(facts)]
 
 
 def write(folder: Path, facts: Mapping, notice: str) -> None:
@@ -176,6 +177,35 @@ def _costs(costs: Mapping) -> Table:
         "memory: the most."
     )
     return Table("Computational savings", header, rows, note)
+
+
+def _durations(facts: Mapping) -> Table:
+    rows = []
+    for kind, seconds in facts["durations"].items():
+        minutes = [s / 60 for s in seconds]
+        each = f"{min(minutes):.1f} to {max(minutes):.1f}" if len(minutes) > 1 else ""
+        rows.append([kind, str(len(minutes)), f"{sum(minutes):.1f}", each])
+    note = (
+        "By each job's own clock. Side by side the whole takes less than their sum; a "
+        "job that was stopped and went on counts from its last start."
+    )
+    return Table("What it took", ["Jobs", "Count", "Minutes", "Each"], rows, note)
+
+
+def _validations(facts: Mapping) -> Table:
+    rows = [
+        [
+            row["training"],
+            str(row["step"]),
+            str(row["epoch"] + 1),
+            *(tables.number(row[score]) for score in SCORES),
+            row["boxes"] or "",
+        ]
+        for row in facts["validations"]
+    ]
+    header = ["Training", "Steps", "Epochs", *SCORES.values(), "Boxes"]
+    note = "Dice on the fold's own validation cases, without post-processing."
+    return Table("Validation while they trained", header, rows, note)
 
 
 def _cells(summary: Mapping | None) -> list[str]:
