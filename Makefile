@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python bin/demo.py --out demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" $(SPREAD)
+	$(BIN)/python -m pytest -m "not slow" --durations=30 --durations-min=3 $(SPREAD)
 
 test-slow: $(VENV)/.installed-dev
 	XLA_FLAGS= $(BIN)/python -m pytest $(SPREAD)
