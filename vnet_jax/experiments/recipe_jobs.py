@@ -22,14 +22,18 @@ TUNED = "thresholds"
 
 
 def plan(recipe: Recipe) -> list[Job]:
-    """All jobs after the folds are frozen, each after those that it builds on."""
+    """All jobs after the folds are frozen, each after those that it builds on.
+
+    What others wait for the longest comes first: registration before the ablations, and
+    thresholds last of these.
+    """
     every = range(len(recipe.folds.folds))
     jobs = crossval.plan(recipe.experiment, recipe.folds, every)
     masks = tuple(f"fold {fold}, masks" for fold in every)
     jobs.append(_gathering(recipe, masks))
-    jobs.append(_tuning(recipe, masks))
     jobs += _registered(recipe)
     jobs += [_ablation(recipe, name) for name in recipe.ablations]
+    jobs.append(_tuning(recipe, masks))
     for one in predictions(recipe):
         job = _prediction(recipe, one)
         jobs += [job, _scoring(recipe, one.name, job)]
