@@ -45,15 +45,20 @@ def unsure(runs):
 
 def test_the_likeliest_class_by_hand():
     #        sure   tumour less  as much  nothing  rounded up to more than 1
-    kidney = np.array([65535, 40000, 32768, 0, 32768], np.uint16)
-    tumour = np.array([0, 20000, 32767, 0, 32768], np.uint16)
-    np.testing.assert_array_equal(labels_of(kidney, tumour, 1), [1, 1, 1, 0, 1])
-    np.testing.assert_array_equal(labels_of(kidney, tumour, 2), [1, 1, 2, 0, 2])
-    np.testing.assert_array_equal(labels_of(kidney, tumour, 2.1), [1, 2, 2, 0, 2])
+    kidney = np.array([[[65535, 40000, 32768, 0, 32768]]], np.uint16)
+    tumour = np.array([[[0, 20000, 32767, 0, 32768]]], np.uint16)
+    for weight, expected in (
+        (1, [1, 1, 1, 0, 1]),
+        (2, [1, 1, 2, 0, 2]),
+        (2.1, [1, 2, 2, 0, 2]),
+    ):
+        got = labels_of(kidney, tumour, weight)
+        np.testing.assert_array_equal(got, [[expected]])
     # Against background: 0.3 of tumour, 0.7 of nothing.
-    share = np.array([round(0.3 * CERTAIN)], np.uint16)
-    none = np.zeros(1, np.uint16)
+    share = np.full((1, 1, 1), round(0.3 * CERTAIN), np.uint16)
+    none = np.zeros_like(share)
     assert [labels_of(none, share, w).item() for w in (1, 2, 3)] == [0, 0, 2]
+    assert not labels_of(none, none, 4).any()
 
 
 def test_a_weight_of_one_changes_nothing():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vnet_jax.ct.geometry import Volume
+from vnet_jax.ct.geometry import Volume, bounding_box
 from vnet_jax.ct.nifti import read_scaled, stem
 from vnet_jax.errors import InputError
 from vnet_jax.inference.rules import CYST, KIDNEY, TUMOUR
@@ -40,17 +40,23 @@ def labels_of(kidney: np.ndarray, tumour: np.ndarray, weight: float) -> np.ndarr
     """The likeliest class of each voxel, as `segment` takes it from its networks.
 
     Args:
-        kidney: uint16 probability of kidney tissue, `CERTAIN` for 1.
+        kidney: (D, H, W) uint16 probability of kidney tissue, `CERTAIN` for 1.
         tumour: the same of tumour; what is left is background.
         weight: times the tumour's probability.
 
     Returns:
         uint8. Of equally likely classes the lowest.
     """
-    background = CERTAIN - kidney.astype(np.int32) - tumour
-    weighed = tumour * np.float32(weight)
-    labels = (kidney > background).astype(np.uint8) * np.uint8(KIDNEY)
-    labels[(weighed > kidney) & (weighed > background)] = TUMOUR
+    labels = np.zeros(kidney.shape, np.uint8)
+    box = bounding_box((kidney > 0) | (tumour > 0))
+    if box is None:
+        return labels
+    at = tuple(slice(a, a + n) for a, n in zip(*box, strict=True))
+    kidney, weighed = kidney[at], tumour[at] * np.float32(weight)
+    background = CERTAIN - kidney.astype(np.int32) - tumour[at]
+    inside = labels[at]
+    inside[kidney > background] = KIDNEY
+    inside[(weighed > kidney) & (weighed > background)] = TUMOUR
     return labels
 
 
