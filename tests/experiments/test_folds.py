@@ -87,7 +87,8 @@ def test_each_fold_is_phase_1_then_phase_2_on_it_then_masks_by_both(experiment):
     assert asked["--cases"] == ",".join(DRAWN.folds[2])
     assert asked["--phase1"] == f"{out}/fold_2/phase1"
     assert asked["--phase2"] == f"{out}/fold_2/phase2"
-    assert masks.argv[-3:] == ("--save_stages", "--save_raw", "--fast")
+    kept = ("--save_stages", "--save_raw", "--save_probability")
+    assert masks.argv[-4:] == (*kept, "--fast")
 
 
 def test_phase_2_may_have_further_data_of_its_own(experiment):
