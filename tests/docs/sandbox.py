@@ -54,6 +54,15 @@ def fill(folder: Path) -> Path:
         folder / "data" / "kits19" / "case_00007" / "segmentation.nii.gz",
         folder / "corrected.nii.gz",
     )
+    # Of the challenge's test cases, one.
+    shutil.copytree(
+        folder / "data" / "kits19" / "case_00007",
+        folder / "data" / "kits19_test" / "case_00210",
+    )
+    (folder / "test_masks").mkdir()
+    (folder / "data" / "kits19_test" / "case_00210" / "segmentation.nii.gz").rename(
+        folder / "test_masks" / "case_00210.nii.gz"
+    )
     (folder / "cts").mkdir()
     (folder / "cts" / "ct.nii.gz").symlink_to(folder / "ct.nii.gz")
     write_series(folder / "study")

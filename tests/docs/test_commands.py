@@ -44,6 +44,8 @@ REPLACED = {
     "--out data/registered0 --hard 1 --per_hard 1 --allow_fewer --workers 2",
     # "masks" stands for those of every case.
     "--predictions masks --labels": "--predictions oof --labels",
+    "--predictions masks --cts data/kits19": "--predictions test_masks "
+    "--cts data/kits19_test --allow_missing",
     "--config my_config.py": "--config my_config.py --config.epochs=1 "
     "--config.sample.shape=16,32,32 --config.data.spacing_mm=4.0,4.0,4.0 "
     "--config.data.downsample=1,1,1 --config.data.folds=2",

@@ -87,6 +87,7 @@ def test_four_devices_train_as_one():
     check_same((1, 4), train_on((1, 4), 3, False, (16, 32, 32), QUICK), 4)
 
 
+@pytest.mark.slow
 def test_with_batch_norm_of_each_device_one_device_accumulates_the_same():
     """Each sample is normalised by itself, on 4 devices or one after the other."""
     per_device = {"norm": "batch_per_device", "held": 1}

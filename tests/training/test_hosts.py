@@ -13,6 +13,7 @@ from vnet_jax.runs.hosts import LEFT_ALONE
 
 #: Nothing accumulates, so batch norm sees the same samples everywhere.
 TOGETHER = {"batch_size": 4, "device_batch": 4, "ema": 0.0}
+FOREVER = TOGETHER | {"epochs": 5000, "eval_every": 5000, "checkpoint_minutes": 0.0}
 
 
 def same_training(one, other) -> None:
@@ -44,6 +45,7 @@ def check_processes(start, tmp_path, count: int, space: int = 1, **changes) -> N
     same_training(alone, shared)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_and_one_goes_on(start, tmp_path):
     check_processes(start, tmp_path, 2)
 
@@ -54,23 +56,31 @@ def test_four_processes_train_as_one(start, tmp_path, changes):
     check_processes(start, tmp_path, 4, **changes)
 
 
-def test_a_killed_process_ends_the_others_with_a_line(start, tmp_path):
-    """And a signal to either one of two stops both; they go on afterwards."""
-    workdir = tmp_path / "run"
-    forever = TOGETHER | {"epochs": 5000, "eval_every": 5000, "checkpoint_minutes": 0.0}
-    lead, other = start(2, workdir, **forever)
-    reached(workdir, 3, lead)
-    other.send_signal(signal.SIGTERM)
-    told, _ = finished((lead, other), status=143)
-    assert "stopped and saved" in told
-    saved = Checkpoints(workdir / "checkpoints").steps()[-1]
+def test_a_signal_to_either_of_two_stops_both(start, tmp_path):
+    stopped(start, tmp_path / "run")
 
-    lead, other = start(2, workdir, **forever)
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_others_with_a_line(start, tmp_path):
+    """After they have been stopped once and have gone on."""
+    workdir = tmp_path / "run"
+    saved = stopped(start, workdir)
+    lead, other = start(2, workdir, **FOREVER)
     reached(workdir, saved + 3, lead)
     other.kill()
     (told,) = finished([lead], status=LEFT_ALONE, timeout_s=90)
     assert "process 0 of 2: another process is gone" in told
     assert Checkpoints(workdir / "checkpoints").steps()[-1] > saved
+
+
+def stopped(start, workdir) -> int:
+    """The step that two processes save when the one that does not lead is stopped."""
+    lead, other = start(2, workdir, **FOREVER)
+    reached(workdir, 3, lead)
+    other.send_signal(signal.SIGTERM)
+    told, _ = finished((lead, other), status=143)
+    assert "stopped and saved" in told
+    return Checkpoints(workdir / "checkpoints").steps()[-1]
 
 
 def test_what_the_lead_cannot_read_ends_all(start, tmp_path):

@@ -44,7 +44,7 @@ def test_what_makes_it_smaller_or_larger():
     assert piled.activations == one.activations and piled.gradients == 2 * one.gradients
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_no_compiled_step_takes_less(remat):
     """The least is below what XLA plans, and no small part of it."""
     shape = (16, 32, 32)
