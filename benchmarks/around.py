@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.launch import Launcher
@@ -11,12 +12,30 @@ from benchmarks.pipe import NotRun, Worker
 MODULE = "benchmarks.around_work"
 
 
+@dataclass(frozen=True)
+class Case:
+    """A whole case: its networks' dtype and how many of phase 2 are averaged.
+
+    `reason` says why it cannot be run, or "".
+    """
+
+    dtype: str = "float32"
+    checkpoints: int = 1
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """As the row is called."""
+        many = "" if self.checkpoints == 1 else f", {self.checkpoints} checkpoints"
+        return f"whole case, {self.dtype}{many}"
+
+
 def run(
     launcher: Launcher,
     scratch: Path,
     *,
     small: bool,
-    dtypes: dict[str, str],
+    cases: Sequence[Case],
     done: Callable[[dict], None],
 ) -> None:
     """Times the parts in one process and each whole case in a process of its own.
@@ -25,7 +44,7 @@ def run(
         launcher: starts the workers.
         scratch: folder for the phantom, the run folders and the masks.
         small: a small phantom and small networks.
-        dtypes: dtype of a whole case -> why it cannot be run, or "".
+        cases: the whole cases to run.
         done: is given each row: part, what, seconds, peak_mb, not_run; of a whole case
             also steps and kidney.
     """
@@ -38,23 +57,22 @@ def run(
     except NotRun as failure:
         done(_not_run("the parts around the network", str(failure)))
         return
-    for dtype, reason in dtypes.items():
-        done(_case(launcher, scratch, small, dtype, reason, shape))
+    for case in cases:
+        done(_case(launcher, scratch, small, case, shape))
 
 
-def _case(launcher, scratch, small, dtype, reason, shape) -> dict:
-    name = f"whole case, {dtype}"
-    if reason:
-        return _not_run(name, reason)
+def _case(launcher, scratch, small, case: Case, shape) -> dict:
+    if case.reason:
+        return _not_run(case.name, case.reason)
     try:
         worker: Worker = launcher.ours(MODULE)
         worker.ask("open", folder=str(scratch), small=small)
-        told = worker.ask("case", dtype=dtype)
+        told = worker.ask("case", dtype=case.dtype, checkpoints=case.checkpoints)
         worker.close()
     except NotRun as failure:
-        return _not_run(name, str(failure))
+        return _not_run(case.name, str(failure))
     what = f"CT {'x'.join(map(str, shape))}, file to file with compilation"
-    return {"part": name, "what": what, "not_run": "", **told}
+    return {"part": case.name, "what": what, "not_run": "", **told}
 
 
 def _not_run(name: str, reason: str) -> dict:

@@ -30,13 +30,16 @@ SMALL = {1: (16, 64, 64), 2: (16, 48, 64)}
 SMALL_SPACING_MM = (3.0, 3.0, 3.0)
 
 
-def write_runs(path: Path, dtype: str, small: bool) -> tuple[Path, Path]:
+def write_runs(
+    path: Path, dtype: str, small: bool, checkpoints: int = 1
+) -> tuple[Path, Path]:
     """Writes a run of each phase.
 
     Args:
         path: the folder they go into.
         dtype: of the computation.
         small: width 4 and small windows on a coarse grid, else the paper's.
+        checkpoints: of phase 2, alike but each in a file of its own.
 
     Returns:
         Their folders.
@@ -50,17 +53,20 @@ def write_runs(path: Path, dtype: str, small: bool) -> tuple[Path, Path]:
             config.sample.shape = SMALL[phase]
             config.data.spacing_mm = SMALL_SPACING_MM
             config.data.downsample = (1, 1, 1)
-        runs.append(_write(path / f"phase{phase}", config))
+        count = checkpoints if phase == 2 else 1
+        runs.append(_write(path / f"phase{phase}", config, count))
     return tuple(runs)
 
 
-def _write(path: Path, config) -> Path:
+def _write(path: Path, config, count: int) -> Path:
+    config.keep_best = count
     values = thresholds(models.build(**config.model), config.model.cascade)
     state = SimpleNamespace(variables=values, rest={"count": np.int32(0)})
     run = folder.create(path, config, Splits(("a",), ("b",)), synthetic=True)
     with run.checkpoints as checkpoints:
-        checkpoints.save(1, state)
-        checkpoints.score(1, 1.0)
+        for step in range(1, count + 1):
+            checkpoints.save(step, state)
+            checkpoints.score(step, 1.0 / step)
     return path
 
 

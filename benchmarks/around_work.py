@@ -56,18 +56,20 @@ class Side:
         """Seconds (medians) and high-water marks of memory of the parts."""
         return {"parts": [timed(*part) for part in self._parts()]}
 
-    def case(self, dtype: str) -> dict:
+    def case(self, dtype: str, checkpoints: int) -> dict:
         """A whole case, from file to file, both phases, as bin/infer.py does it.
 
         Args:
             dtype: of the networks' computation.
+            checkpoints: of phase 2, averaged.
 
         Returns:
             seconds, everything with compilation; steps, seconds of each; peak_mb;
             kidney, the Dice of the mask.
         """
-        phase1, phase2 = write_runs(self.folder / dtype, dtype, self.small)
-        out = self.folder / dtype / "masks"
+        folder = self.folder / f"{dtype}_{checkpoints}"
+        phase1, phase2 = write_runs(folder, dtype, self.small, checkpoints)
+        out = folder / "masks"
         memory.reset_high_water()
         began = time.perf_counter()
         jobs = batch.plan(self.folder / "ct.nii.gz", out)

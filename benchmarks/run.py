@@ -127,8 +127,9 @@ class Run:
         print("The parts around the network", flush=True)
         self.pool.keep(())
         small = self.suite.around == "small"
-        dtypes = {"float32": ""}
+        cases = [around.Case()]
         if not small:
-            dtypes["bfloat16"] = no_bfloat16("cpu")
+            cases.append(around.Case("bfloat16", reason=no_bfloat16("cpu")))
+            cases.append(around.Case(checkpoints=5))
         done = self.report.add_part
-        around.run(self.launcher, self.scratch, small=small, dtypes=dtypes, done=done)
+        around.run(self.launcher, self.scratch, small=small, cases=cases, done=done)
