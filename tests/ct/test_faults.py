@@ -395,8 +395,20 @@ def test_23_extent_and_spacing(put, hu, affine):
     warned(nifti.read_ct(put(hu, affine=small)), "less than 100 mm", "99 x 110 x 110")
     warned(nifti.read_ct(put(hu, affine=thin)), "unusual spacing")
     refused(put(hu, affine=huge), "larger than 2 m")
+    long, huge[:3, 0] = np.repeat(hu, 4, axis=0), huge[:3, 0] / 4
     huge[:3, 0] *= 1999 / 2001
-    nifti.read_ct(put(hu, affine=huge))
+    nifti.read_ct(put(long, affine=huge))
+    huge[:3, 1] *= 990 / 110
+    nifti.read_ct(put(long, affine=huge))
+    huge[:3, 1] *= 1010 / 990
+    refused(put(long, affine=huge), "wider than a scanner")
+
+
+@pytest.mark.parametrize("mm", [0.009, 1.8e-11, 51])
+def test_23_voxels_that_no_ct_has(put, hu, affine, mm):
+    affine[:3, 2] *= mm / np.linalg.norm(affine[:3, 2])
+    few = hu[..., ::2]
+    refused(put(few, affine=affine), "no CT has voxels of")
 
 
 def test_24_label_on_another_grid(put, hu, affine):

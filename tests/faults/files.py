@@ -76,6 +76,10 @@ def _huge(affine) -> None:
     affine[:3, 0] *= 2001 / 120
 
 
+def _flat(affine) -> None:
+    affine[:3, 0] *= 1e-11
+
+
 def _far(affine) -> None:
     affine[0, 3] = 2e5
 
@@ -118,6 +122,7 @@ REFUSED = [
     Fault(17, "nan_place", packed(srow_z=[np.nan] * 4), "NaN"),
     Fault(17, "no_place", packed(sform_code=0), "neither sform nor qform"),
     Fault(20, "sheared", packed(affine=placed(_sheared)), "sheared"),
+    Fault(23, "flat", packed(affine=placed(_flat)), "no CT has voxels of"),
     Fault(23, "longer_than_2_m", packed(affine=placed(_huge)), "larger than 2 m"),
     Fault(23, "200_m_away", packed(affine=placed(_far)), "more than 100 m away"),
     Fault(43, "bomb", BOMB, "unfolds to more"),

@@ -16,26 +16,26 @@ from vnet_jax.data.cases import find_cases
 from vnet_jax.inference import batch
 from vnet_jax.inference.tiles import Stitch
 
-#: 24 x 40 x 48 voxels, on the network's grid (5, 3, 2.5 mm) 384 x 640 x 768 of them.
-COARSE = IPL.affine @ np.diag([16, 16, 16, 1])
+#: 24 x 40 x 48 voxels, on the network's grid (5, 3, 2.5 mm) 192 x 320 x 384 of them.
+COARSE = IPL.affine @ np.diag([8, 8, 8, 1])
 COARSE[:3, 3] = 0
 FAULT = files.Fault(7, "coarse", files.packed(affine=COARSE), "")
 
 
 @pytest.fixture
 def little(monkeypatch):
-    """100 MB are free."""
-    monkeypatch.setattr(memory, "available_memory", lambda: 100_000_000)
+    """50 MB are free."""
+    monkeypatch.setattr(memory, "available_memory", lambda: 50_000_000)
 
 
 def test_a_volume_that_resampling_makes_too_large_is_one_line(tmp_path, little):
-    """A wrong spacing makes a file of 92 kB one of 0.75 GB."""
+    """A wrong spacing makes a file of 92 kB one of 94 MB."""
     path = files.put(FAULT, tmp_path)
     segmenter = models.known_pair(tmp_path / "runs")
     jobs = batch.plan(path, tmp_path / "out")
     ((_, line),) = batch.run(jobs, segmenter, stream=io.StringIO())
     assert line.startswith(f"{path}: out of memory (")
-    assert "voxels of 5 x 3 x 2.5 mm need 0.75 GB, 0.10 GB are free" in line
+    assert "voxels of 5 x 3 x 2.5 mm need 0.09 GB, 0.05 GB are free" in line
     assert not (tmp_path / "out").exists()
 
 
@@ -51,14 +51,14 @@ def test_such_a_case_is_left_out_of_the_cache(tmp_path, little):
         find_cases(tmp_path / "cases"), tmp_path / "c", spec
     )
     assert [case.id for case in cached] == ["healthy"]
-    said = "coarse/imaging.nii.gz: out of memory ((384, 640, 768) voxels of 5 x 3 x"
+    said = "coarse/imaging.nii.gz: out of memory ((192, 320, 384) voxels of 5 x 3 x"
     assert said in str(refused)
 
 
 def test_nothing_is_allocated(little, monkeypatch):
     volume = Volume(files.HU, Grid(files.HU.shape, COARSE))
     monkeypatch.setattr(resample.np, "empty", None)  # whoever allocates, fails
-    with pytest.raises(MemoryError, match=r"need 0\.75 GB, 0\.10 GB are free"):
+    with pytest.raises(MemoryError, match=r"need 0\.09 GB, 0\.05 GB are free"):
         resample.to_spacing(volume, IPL.spacing_mm, "linear")
     wide = Volume(
         np.broadcast_to(np.int16(0), (400, 400, 400)), Grid((400,) * 3, np.eye(4))

@@ -16,7 +16,9 @@ from vnet_jax.memory import available_memory
 
 AGREE_MM = 0.1  # sform and qform may differ by so much without a word
 SPACING_MM = (0.3, 10.0)  # of a CT; beyond: a warning
+POSSIBLE_MM = (0.01, 50.0)  # beyond: refused; a kidney is about 50 mm wide
 EXTENT_MM = (100.0, 2000.0)  # less: a warning; more: refused
+WIDE_MM = 1000.0  # one side alone may be longer; a scanner's bore is narrower
 FAR_MM = 1e5  # from the world's origin: beyond it, a header's float32 is too coarse
 MOST = 1e9  # of an affine's numbers, so that products of them stay finite
 NO_PLACE = "NaN, singular or beyond measure"
@@ -92,7 +94,8 @@ def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
         sheared: whether its axes may lean, as the slices of a tilted gantry do.
 
     Raises:
-        InputError: one slice, no finite invertible affine, sheared axes, more than 2 m.
+        InputError: one slice, no finite invertible affine, sheared axes, voxels that
+            no CT has, more than 2 m, more than 1 m along two axes, far from the origin.
     """
     if len(shape) != 3 or min(shape) < 2:
         wrong = f"no volume of several slices: shape {tuple(shape)}"
@@ -108,13 +111,23 @@ def checked_grid(shape, affine, path=None, sheared: bool = False) -> Grid:
     if is_sheared(grid) and not sheared:
         wrong = "the affine is sheared: its axes are not at right angles"
         raise InputError(path, wrong, "resample the scan to a straight grid")
-    if max(grid.extent_mm) > EXTENT_MM[1]:
-        wrong = f"larger than 2 m: {_numbers(grid.extent_mm)} mm"
+    if wrong := _impossible(grid):
         raise InputError(path, wrong, "correct the spacing in the header")
     if not np.abs(grid.corners_mm()).max() <= FAR_MM:
         wrong = f"lies at {_numbers(affine[:3, 3])} mm, more than 100 m away"
         raise InputError(path, wrong, "correct the origin in the header")
     return grid
+
+
+def _impossible(grid: Grid) -> str:
+    """What no CT's voxels or extent are, or nothing."""
+    if max(grid.extent_mm) > EXTENT_MM[1]:
+        return f"larger than 2 m: {_numbers(grid.extent_mm)} mm"
+    if sorted(grid.extent_mm)[1] > WIDE_MM:
+        return f"wider than a scanner: {_numbers(grid.extent_mm)} mm"
+    if min(grid.spacing_mm) < POSSIBLE_MM[0] or max(grid.spacing_mm) > POSSIBLE_MM[1]:
+        return f"no CT has voxels of {_numbers(grid.spacing_mm)} mm"
+    return ""
 
 
 def size_warnings(grid: Grid) -> list[str]:
