@@ -150,17 +150,21 @@ def test_7_the_limit_is_the_memory_that_is_free(put, hu, monkeypatch):
     refused(put(hu), "free")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_8_few_not_finite_become_air_many_are_refused(put, hu, value):
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(v, "NaN or Inf") for v in (np.nan, np.inf, -np.inf)]
+    + [(v, "NaN, Inf or impossible") for v in (2.5e38, -1.1e6)],
+)
+def test_8_few_not_finite_become_air_many_are_refused(put, hu, value, said):
     array = hu.astype(np.float32)
     few = int(array.size * 1e-3)
     array.ravel()[:few] = value
     scan = nifti.read_ct(put(array))
-    warned(scan, f"{few} NaN or Inf", "-1024")
+    warned(scan, f"{few} {said} voxels", "-1024")
     assert (scan.volume.array.ravel()[:few] == -1024).all()
     np.testing.assert_array_equal(scan.volume.array.ravel()[few:], hu.ravel()[few:])
     array.ravel()[few] = value
-    refused(put(array), f"{few + 1} NaN or Inf")
+    refused(put(array), f"{few + 1} {said} voxels")
 
 
 def test_8_a_float64_too_large_for_float32_is_not_finite(put, hu):

@@ -298,7 +298,7 @@ def _fits_int16(low, high) -> bool:
 
 
 def _ct(array, grid: Grid, path, sha256: str, mended: list[str]) -> Scan:
-    array, doubts = checks.finite(array, path)
+    array, doubts = checks.possible(array, path)
     doubts = [*mended, *doubts, *checks.check_hu(array, path)]
     doubts += header.size_warnings(grid)
     return Scan(Volume(array, grid), path, sha256, tuple(doubts))
