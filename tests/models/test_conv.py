@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from tests.models.optimised import jit
 from vnet_jax import processor
 from vnet_jax.models import conv as conv_file
 from vnet_jax.models import onednn
@@ -80,7 +81,7 @@ def test_value_and_gradients_equal_the_native_form(size, kernel, inputs, outputs
             value, back = jax.vjp(form, x, w)
             return value, *back(g)
 
-        return jax.jit(run)(x, w, g)
+        return jit(run)(x, w, g)
 
     for fast, slow in zip(both(conv), both(native), strict=True):
         close(fast, slow)
@@ -94,13 +95,13 @@ def test_weight_gradient_is_the_same_slab_by_slab(monkeypatch, size, outputs):
     k = (3, 5, 7)
     monkeypatch.setattr(processor, "lanes", lambda: 8)
     x, g = draw((2, *size, 8), (2, *size, outputs))
-    whole = jax.jit(lambda: onednn.weight_gradient(x, g, k))()
+    whole = jit(lambda: onednn.weight_gradient(x, g, k))()
     assert onednn._slab_shape(x.shape, 4, k) == x.shape[:4]
     monkeypatch.setattr(onednn, "WHOLE_BYTES", 1)
     monkeypatch.setattr(onednn, "DEEP", 2)
     monkeypatch.setattr(onednn, "WIDE", 10)
     assert onednn._slab_shape(x.shape, 4, k)[0] == 1
-    close(jax.jit(lambda: onednn.weight_gradient(x, g, k))(), whole)
+    close(jit(lambda: onednn.weight_gradient(x, g, k))(), whole)
 
 
 def test_slabs_are_pieces_of_about_one_size(monkeypatch):
@@ -206,10 +207,10 @@ def test_planar_form_equals_the_native_one(fresh, dtype, size, kernel, inputs, o
         value, back = jax.vjp(form, x, w)
         return value, *back(g)
 
-    got = jax.jit(lambda *a: both(conv, *a))(x, w, g)
+    got = jit(lambda *a: both(conv, *a))(x, w, g)
     wide = (a.astype(jnp.float32) for a in (x, w, g))
     tolerance = 5e-6 if dtype == jnp.float32 else 1e-2
-    exact = jax.jit(lambda *a: both(native, *a))(*wide)
+    exact = jit(lambda *a: both(native, *a))(*wide)
     for a, b in zip(got, exact, strict=True):
         assert a.dtype == dtype
         close(a.astype(jnp.float32), b, tolerance)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.optimised import jit
 from vnet_jax.models import conv as conv_file
 from vnet_jax.models import cudnn
 from vnet_jax.models.conv import conv
@@ -37,14 +38,14 @@ def arrays(size, inputs, outputs, k=(5, 5, 5), dtype=jnp.float32):
     return draw(*shapes, dtype=dtype)
 
 
-@jax.jit
+@jit
 def by_native(x, w, g):
     """Value and both gradients in the form that is known to be right."""
     value, back = jax.vjp(native, x, w)
     return value, *back(g)
 
 
-@jax.jit
+@jit
 def by_cudnn(x, w, g):
     back = jnp.flip(w, (0, 1, 2)).swapaxes(3, 4)
     gradient = cudnn.kernel_gradient(x, g, w.shape[:3])

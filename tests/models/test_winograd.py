@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.optimised import jit
 from vnet_jax import processor
 from vnet_jax.models import winograd, xla
 from vnet_jax.models.onednn import convolve, weight_gradient
@@ -38,8 +39,13 @@ def exact(x, w, g):
     """Value and kernel gradient of XLA's own convolution, in float64."""
     with jax.enable_x64(True):
         x, w, g = (a.astype(jnp.float64) for a in (x, w, g))
-        value, back = jax.jit(lambda x, w: jax.vjp(xla.native, x, w))(x, w)
-        return np.asarray(value), np.asarray(back(g)[1])
+        value, gradient = jit(_value_and_gradient)(x, w, g)
+        return np.asarray(value), np.asarray(gradient)
+
+
+def _value_and_gradient(x, w, g):
+    value, back = jax.vjp(xla.native, x, w)
+    return value, back(g)[1]
 
 
 def test_matrices_give_the_four_outputs_of_a_tile():
@@ -69,8 +75,8 @@ def test_both_forms_equal_the_definition(
         (convolve, weight_gradient),
         (xla.planar, xla.planar_gradient),
     ):
-        close(jax.jit(lambda x, w, f=forward: f(x, w))(x, w), value)
-        close(jax.jit(functools.partial(backward, k=(5, 5, 5)))(x, g), gradient)
+        close(jit(lambda x, w, f=forward: f(x, w))(x, w), value)
+        close(jit(functools.partial(backward, k=(5, 5, 5)))(x, g), gradient)
 
 
 def test_the_fallback_on_planes_that_are_too_large_for_products(monkeypatch):
@@ -78,7 +84,7 @@ def test_the_fallback_on_planes_that_are_too_large_for_products(monkeypatch):
     x, w, g = draw((*size, inputs), (5, 5, 5, inputs, outputs), (*size, outputs))
     monkeypatch.setattr(xla, "SMALL_PLANE", 1)
     backward = functools.partial(xla.planar_gradient, k=(5, 5, 5))
-    close(jax.jit(backward)(x, g), exact(x, w, g)[1])
+    close(jit(backward)(x, g), exact(x, w, g)[1])
 
 
 def test_with_registers_of_8_it_is_for_8_channels(monkeypatch):
