@@ -31,7 +31,8 @@ SECONDS = 60  # that a file may take
 MEMORY = 1 << 30  # bytes that it may take beside what the process holds
 KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 FINEST_MM = 1.0  # voxels smaller than this see nothing of the network's
-FLOAT32 = 6e-8  # of a number, that a mask's NIfTI-1 may round
+FLOAT32 = 6e-8  # of a number, that a mask's NIfTI-1 may round, but never more than
+MOVED_MM = 1e-3
 LEAST = 50  # voxels of a mask whose HU are looked at
 #: What the batch tells of faults that are not the file's.
 NOT_THE_FILES = ("out of memory (", "check the disk")
@@ -151,7 +152,8 @@ def same_geometry(path: Path, mask_file: Path) -> str:
     hu, affine = _voxels_and_affine(path)
     if mask.shape != hu.shape or mask.get_data_dtype() != np.uint8:
         return f"mask {mask.shape} {mask.get_data_dtype()}, CT {hu.shape}"
-    if not np.allclose(mask.affine, affine, rtol=FLOAT32, atol=1e-5):
+    allowed = np.minimum(1e-5 + FLOAT32 * np.abs(affine), MOVED_MM)
+    if not (np.abs(mask.affine - affine) <= allowed).all():
         return f"affine {mask.affine.tolist()}, CT {affine.tolist()}"
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.abs(mask.header.get_zooms() - spacing).max() <= 1e-5:
